@@ -1,0 +1,144 @@
+//! What was typed; checked alone, resolved nowhere.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Serve the applications of a Paste Deploy file, each in processes of its own.
+#[derive(Debug, Parser)]
+#[command(name = "paster", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve a configuration
+    Serve(ServeArgs),
+    /// Show what runs
+    Status(StatusArgs),
+    /// Replace the workers of apps by new ones, without losing a request
+    Restart(AppsArgs),
+    /// Read the configuration again and apply what has changed
+    Reload(StatusArgs),
+    /// Stop apps, or (without APP) paster itself
+    Stop(AppsArgs),
+    /// Start apps that were stopped
+    Start(AppsArgs),
+    /// Check a configuration: listeners, routes, apps, settings, warnings
+    Check(CheckArgs),
+    /// Print the route table, or which app gets a URL
+    Routes(RoutesArgs),
+    /// Print what an object of a configuration resolves to, as JSON
+    Resolve(ResolveArgs),
+    /// Answer a worker that asks for a member of a composite (JSON on standard input)
+    #[command(hide = true)]
+    Member,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResolveArgs {
+    /// A path, or a URI: config:PATH#NAME, egg:DIST#NAME, call:MODULE:ATTR
+    pub(crate) config: String,
+    /// Global configuration
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) vars: Vec<String>,
+    /// Name of the object [default: the URI's fragment, else main]
+    #[arg(short = 'n', long)]
+    pub(crate) name: Option<String>,
+    /// Kind of the object
+    #[arg(short = 'k', long, value_enum, default_value_t = Kind::App)]
+    pub(crate) kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Kind {
+    App,
+    Filter,
+    Server,
+}
+
+/// What every command that reads a whole configuration takes.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// The INI file (or any URI that Paste Deploy takes)
+    pub(crate) config: String,
+    /// Global configuration
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) vars: Vec<String>,
+    /// Name of the app to serve [default: main]
+    #[arg(short = 'n', long)]
+    pub(crate) app_name: Option<String>,
+    /// Name of the server section [default: main]
+    #[arg(long)]
+    pub(crate) server_name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RoutesArgs {
+    /// The INI file
+    pub(crate) config: String,
+    /// URLs to look up, e.g. http://localhost/blog/1 or /blog/1
+    pub(crate) urls: Vec<String>,
+    /// Name of the app that is served [default: main]
+    #[arg(short = 'n', long)]
+    pub(crate) app_name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Give every app processes of its own [default: one group of processes for all]
+    #[arg(long)]
+    pub(crate) isolate: bool,
+    /// Listen here instead of where the file says: HOST:PORT, [IPV6]:PORT, *:PORT or unix:PATH (repeatable)
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Vec<String>,
+    /// Directory for sockets [default: by the configuration's path, in $XDG_RUNTIME_DIR or /run]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run_dir: Option<PathBuf>,
+}
+
+/// A running site: the CONFIG that `paster serve` was given.
+#[derive(Debug, Args)]
+pub(crate) struct SiteArgs {
+    /// The configuration that is served
+    pub(crate) config: String,
+    /// The directory given to `paster serve`, if one was
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppsArgs {
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+    /// Names of apps [default: all]
+    #[arg(value_name = "APP")]
+    pub(crate) apps: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

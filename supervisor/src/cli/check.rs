@@ -1,0 +1,129 @@
+//! `paster check`: where it listens, what goes where, where the tree was cut and why, and every warning.
+
+use super::args::{CheckArgs, ConfigArgs};
+use super::exit::Exit;
+use super::output::{answer, message};
+use super::problems::{Severity, printable, render, shown};
+use super::report::{App, Failure, Report};
+use super::table::columns;
+use crate::config::problem::Problem;
+use crate::plan::build::{PlanRequest, build};
+use std::fmt::Write;
+
+pub(crate) fn run(args: &CheckArgs) -> Exit {
+    let request = match request(&args.config) {
+        Ok(request) => request,
+        Err(text) => {
+            message(&text);
+            return Exit::Usage;
+        }
+    };
+    let plan = match build(&request) {
+        Ok(plan) => plan,
+        Err(errors) => return fail(&errors, args.json),
+    };
+    let report = Report::new(&plan);
+    if args.json {
+        answer(&json(&report));
+        return Exit::Ok;
+    }
+    if !plan.warnings.is_empty() {
+        message(&render(&plan.warnings, Severity::Warning));
+        message("");
+    }
+    answer(&people(&report));
+    Exit::Ok
+}
+
+/// What `paster check`, `routes` and `serve` make of the arguments.
+///
+/// # Errors
+/// A message when a variable has no `=`, or there is no current directory.
+pub(crate) fn request(args: &ConfigArgs) -> Result<PlanRequest, String> {
+    let mut request = PlanRequest::new(&args.config)?;
+    for var in &args.vars {
+        let (key, value) = var
+            .split_once('=')
+            .ok_or_else(|| format!("error: `{var}` is no variable\nhint: write it as KEY=VALUE"))?;
+        request.global_conf.insert(key.to_owned(), value.to_owned());
+    }
+    request.app_name.clone_from(&args.app_name);
+    request.server_name.clone_from(&args.server_name);
+    Ok(request)
+}
+
+/// Prints errors, all of them, where the reader looks for them.
+pub(crate) fn fail(errors: &[Problem], as_json: bool) -> Exit {
+    if as_json {
+        answer(&json(&Failure::new(errors)));
+    } else {
+        message(&render(errors, Severity::Error));
+    }
+    Exit::Failed
+}
+
+/// Pretty JSON of something that always has one.
+pub(crate) fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value)
+        .unwrap_or_else(|error| format!("{{\"ok\": false, \"error\": \"{error}\"}}"))
+}
+
+fn people(report: &Report<'_>) -> String {
+    let mut text = format!("{}: good\n", printable(&shown(report.config)));
+    section(
+        &mut text,
+        "listen",
+        report.listen.iter().map(|address| vec![address.clone()]),
+    );
+    let routes = report.routes.iter().map(|row| {
+        let app = row.app.clone().unwrap_or_else(|| "404".to_owned());
+        vec![row.mount(), app]
+    });
+    section(&mut text, "routes", routes);
+    let apps = report.apps.iter().map(|app| {
+        let (kind, what) = app.runs.words();
+        vec![app.name.to_owned(), place(app), kind.to_owned(), what]
+    });
+    section(&mut text, "apps", apps);
+    let cuts = report.cuts.iter().map(|cut| {
+        let app = cut.app.clone().unwrap_or_else(|| "-".to_owned());
+        vec![app, cut.node.clone(), cut.why.clone()]
+    });
+    section(&mut text, "cut", cuts);
+    for app in &report.apps {
+        let changed = app
+            .settings
+            .iter()
+            .filter(|setting| setting.value != setting.default);
+        let rows: Vec<Vec<String>> = changed
+            .map(|setting| {
+                vec![
+                    format!("* {}", setting.key),
+                    setting.value.clone(),
+                    format!("(not {})", setting.default),
+                ]
+            })
+            .collect();
+        if !rows.is_empty() {
+            section(
+                &mut text,
+                &format!("settings of {} that are not the default", app.name),
+                rows,
+            );
+        }
+    }
+    let _ = write!(text, "\nall settings are in the output of --json");
+    text
+}
+
+fn place(app: &App<'_>) -> String {
+    if app.line == 0 {
+        "-".to_owned()
+    } else {
+        format!("{}:{} [{}]", shown(app.file), app.line, app.section)
+    }
+}
+
+fn section(text: &mut String, title: &str, rows: impl IntoIterator<Item = Vec<String>>) {
+    let _ = writeln!(text, "\n{title}\n{}", columns(rows));
+}

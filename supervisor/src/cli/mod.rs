@@ -1,0 +1,36 @@
+//! The command line: arguments as typed, output for people and for programs, exit codes.
+
+mod args;
+mod check;
+mod exit;
+mod member;
+mod output;
+mod problems;
+mod remote;
+mod report;
+mod resolve;
+mod routes;
+mod serve;
+mod site;
+mod table;
+
+use args::{Cli, Command};
+use clap::Parser;
+
+/// Runs the program; returns its exit status.
+pub fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    let code = match cli.command {
+        Command::Resolve(args) => resolve::run(&args),
+        Command::Member => member::run(),
+        Command::Serve(args) => serve::run(&args),
+        Command::Status(args) => remote::status(&args),
+        Command::Restart(args) => remote::restart(&args),
+        Command::Reload(args) => remote::reload(&args),
+        Command::Stop(args) => remote::stop(&args),
+        Command::Start(args) => remote::start(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Routes(args) => routes::run(&args),
+    };
+    code.into()
+}

@@ -1,0 +1,117 @@
+//! What is said on the control socket. Fields are only ever added.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of [`Status`].
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A command to a running supervisor: the body of `POST /v1/command`. What it changes is what is wanted, so it is never
+/// refused as busy; the answer comes when the effect is there, or with the reason why it is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    Status,
+    /// Replace the workers of these apps (all, if none is named) by new ones.
+    Restart {
+        apps: Vec<String>,
+    },
+    /// Read the configuration again and apply what has changed.
+    Reload,
+    /// These apps shall have no process; requests get 503. With no name: stop paster itself.
+    Stop {
+        apps: Vec<String>,
+    },
+    /// End a stop.
+    Start {
+        apps: Vec<String>,
+    },
+}
+
+/// The answer to any command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    Status(Status),
+    /// One result for each app that the command was about.
+    Done {
+        apps: Vec<AppResult>,
+    },
+    /// The command as a whole was not possible, e.g. an invalid configuration or an unknown app.
+    Refused {
+        errors: Vec<String>,
+    },
+}
+
+/// How a command ended for one app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppResult {
+    pub app: String,
+    /// What was done: `restarted`, `started`, `stopped`, `added`, `removed`, `updated`, `unchanged`.
+    pub action: String,
+    pub generation: u64,
+    /// Why it did not work; the app goes on as before.
+    pub error: Option<Failure>,
+}
+
+/// A start that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// e.g. `exited with status 1 before it was ready`
+    pub what: String,
+    /// The last thing it said it was doing (`STATUS=`), or the step of the launch that failed.
+    pub step: Option<String>,
+    pub last_output: Vec<String>,
+}
+
+/// `paster status --json` (design section 6).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub schema_version: u32,
+    pub pid: u32,
+    pub version: String,
+    pub config: String,
+    pub uptime_s: f64,
+    pub listen: Vec<String>,
+    pub proxy: ProxyStatus,
+    pub apps: Vec<AppStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProxyStatus {
+    /// None for the moment in which a lost proxy is being replaced.
+    pub pid: Option<u32>,
+    pub connections: u64,
+    /// The table that is in force.
+    pub table_version: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AppStatus {
+    pub name: String,
+    /// `starting`, `ready`, `degraded`, `backoff`, `failed`, `stopped`, `idle`.
+    pub state: String,
+    pub mounts: Vec<String>,
+    pub generation: u64,
+    /// Starts after a death that nobody asked for.
+    pub restarts: u64,
+    pub queued: u64,
+    pub requests: u64,
+    pub workers: Vec<WorkerStatus>,
+    /// How its last worker ended that nobody had asked to, if one did.
+    pub last_death: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    pub slot: u32,
+    pub generation: u64,
+    /// None until the program has been executed.
+    pub pid: Option<u32>,
+    /// `starting`, `ready`, `draining`, `stopping`.
+    pub state: String,
+    pub in_flight: u64,
+    pub uptime_s: f64,
+    pub rss_bytes: Option<u64>,
+    /// The last `STATUS=` of the worker.
+    pub status: Option<String>,
+}

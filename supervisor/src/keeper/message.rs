@@ -1,0 +1,74 @@
+//! Messages between supervisor and keeper: one JSON object per line over an inherited socketpair.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+
+/// Descriptor of the socketpair in the keeper.
+pub const CONTROL_FD: RawFd = 3;
+/// Descriptors passed for the worker: its listener, its configuration, the source of the Python host.
+pub const LISTENER_FD: RawFd = 4;
+pub const CONFIG_FD: RawFd = 5;
+pub const HOST_FD: RawFd = 6;
+pub const PASSED_FDS: [RawFd; 3] = [LISTENER_FD, CONFIG_FD, HOST_FD];
+
+/// First message: what to start and how.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeeperSpec {
+    /// Program (looked up in the worker's PATH unless it has a slash) and arguments.
+    pub argv: Vec<String>,
+    /// The complete environment; `LISTEN_PID` is added by the keeper.
+    pub env: BTreeMap<String, String>,
+    pub directory: Option<PathBuf>,
+    pub has_listener: bool,
+    pub has_host: bool,
+    pub identity: Option<Identity>,
+    pub umask: Option<u32>,
+    pub nice: Option<i32>,
+    /// rlimit name to soft and hard limit; none is unlimited.
+    pub limits: BTreeMap<String, Option<u64>>,
+    pub no_new_privileges: bool,
+}
+
+/// Who the worker runs as.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Identity {
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+}
+
+/// Supervisor to keeper, after the spec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToKeeper {
+    /// SIGTERM to the worker's process group, then SIGCONT so that a stopped one can obey.
+    Terminate,
+    /// SIGQUIT to the worker alone: our Python host writes the stacks of all its threads and goes on.
+    Dump,
+    /// SIGKILL to the worker and all its descendants.
+    Kill,
+}
+
+/// Keeper to supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromKeeper {
+    /// The program was executed.
+    Spawned { pid: u32 },
+    /// It could not be; nothing runs.
+    Failed { step: String, error: String },
+    /// The worker has ended.
+    Exited { exit: Exit },
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    Code(i32),
+    Signal(i32),
+    /// Its keeper was lost, and it was killed with it.
+    Unknown,
+}

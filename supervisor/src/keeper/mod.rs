@@ -1,0 +1,86 @@
+//! The keeper: the small process around each worker.
+//!
+//! It starts the worker (descriptors, limits, identity), waits for it, passes signals on, and when the worker has
+//! ended or the supervisor is gone it kills whatever the worker has left behind, `setsid` and double forks
+//! included: it is the subreaper (prctl(2)) of everything below. It is single-threaded, so it may fork
+//! and run ordinary code in the child. The worker has a parent-death signal, so a killed keeper takes it along.
+
+mod launch;
+pub mod message;
+mod watch;
+
+use message::{FromKeeper, KeeperSpec, ToKeeper};
+use nix::sys::signal::Signal;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+/// First argument of the program in this role.
+pub const ROLE: &str = "keeper-process";
+
+/// Runs the keeper role; called first thing in the process.
+pub fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The supervisor reads this as output of the worker.
+            let _ = writeln!(std::io::stderr(), "paster: keeper: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> std::io::Result<()> {
+    let link = UnixStream::from(crate::sys::fd::inherit(message::CONTROL_FD)?);
+    crate::sys::fd::cloexec_from(3)?;
+    // A session of its own: the terminal's Ctrl-C is for the supervisor, which tells us.
+    let _ = nix::unistd::setsid();
+    nix::sys::prctl::set_child_subreaper(true)?;
+    // The end of the supervisor is the end of the link; should someone have stopped this process, this lets it see that.
+    nix::sys::prctl::set_pdeathsig(Signal::SIGCONT)?;
+    let mut reader = BufReader::new(link.try_clone()?);
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(()); // the supervisor is gone already
+    }
+    let spec: KeeperSpec = serde_json::from_str(&line)?;
+    let mut link = Link { stream: link };
+    let signals = watch::block_signals()?;
+    match launch::launch(&spec) {
+        Ok(pid) => {
+            link.send(&FromKeeper::Spawned {
+                pid: pid.as_raw().cast_unsigned(),
+            });
+            // The worker has its own copies; ours would keep its socket open after its death.
+            for fd in message::PASSED_FDS {
+                let _ = crate::sys::fd::inherit(fd);
+            }
+            watch::watch(pid, &mut link, &mut reader, &signals)
+        }
+        Err(failure) => {
+            link.send(&FromKeeper::Failed {
+                step: failure.step,
+                error: failure.error,
+            });
+            Ok(())
+        }
+    }
+}
+
+/// The sending half towards the supervisor. A supervisor that is gone is noticed by the reading half.
+struct Link {
+    stream: UnixStream,
+}
+
+impl Link {
+    fn send(&mut self, message: &FromKeeper) {
+        if let Ok(mut line) = serde_json::to_vec(message) {
+            line.push(b'\n');
+            let _ = self.stream.write_all(&line);
+        }
+    }
+}
+
+fn parse(line: &str) -> Option<ToKeeper> {
+    serde_json::from_str(line).ok()
+}

@@ -1,0 +1,130 @@
+//! Waiting: for the worker's end, for messages, for the end of the supervisor.
+
+use super::message::{Exit, FromKeeper, ToKeeper};
+use super::{Link, parse};
+use crate::sys::proctree;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::io::{self, BufRead, BufReader};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+/// Blocks what would end the keeper by accident, and makes the death of children readable.
+pub(super) fn block_signals() -> io::Result<SignalFd> {
+    let mut ignored = SigSet::empty();
+    for signal in [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGCHLD,
+    ] {
+        ignored.add(signal);
+    }
+    ignored.thread_block()?;
+    let mut children = SigSet::empty();
+    children.add(Signal::SIGCHLD);
+    Ok(SignalFd::with_flags(
+        &children,
+        SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
+    )?)
+}
+
+/// Serves the supervisor until the worker has ended; then, or when the supervisor is gone, leaves nothing alive.
+pub(super) fn watch(
+    worker: Pid,
+    link: &mut Link,
+    messages: &mut BufReader<UnixStream>,
+    children: &SignalFd,
+) -> io::Result<()> {
+    loop {
+        if let Some(exit) = reap(worker) {
+            link.send(&FromKeeper::Exited { exit });
+            kill_descendants();
+            return Ok(());
+        }
+        let message_waits = !messages.buffer().is_empty() || wait_for_input(messages, children)?;
+        while let Ok(Some(_)) = children.read_signal() {}
+        if message_waits {
+            let mut line = String::new();
+            match messages.read_line(&mut line) {
+                Ok(0) | Err(_) => {
+                    // The supervisor is gone: nothing may outlive it.
+                    kill_descendants();
+                    return Ok(());
+                }
+                Ok(_) => obey(worker, &line),
+            }
+        }
+    }
+}
+
+fn obey(worker: Pid, line: &str) {
+    match parse(line) {
+        Some(ToKeeper::Terminate) => {
+            // The worker leads its own process group (setsid), and it is not reaped yet, so the number is still its own.
+            let _ = killpg(worker, Signal::SIGTERM);
+            let _ = killpg(worker, Signal::SIGCONT);
+        }
+        Some(ToKeeper::Dump) => {
+            let _ = kill(worker, Signal::SIGQUIT);
+        }
+        Some(ToKeeper::Kill) => {
+            for pid in proctree::descendants(Pid::this()) {
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+        }
+        None => {}
+    }
+}
+
+/// True when a message (or end of file) from the supervisor can be read.
+fn wait_for_input(messages: &BufReader<UnixStream>, children: &SignalFd) -> io::Result<bool> {
+    let mut fds = [
+        PollFd::new(messages.get_ref().as_fd(), PollFlags::POLLIN),
+        PollFd::new(children.as_fd(), PollFlags::POLLIN),
+    ];
+    match poll(&mut fds, PollTimeout::NONE) {
+        Ok(_) => Ok(fds[0].any().unwrap_or(true)),
+        Err(Errno::EINTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reaps every child that has ended, adopted ones included; returns how the worker ended, if it did.
+fn reap(worker: Pid) -> Option<Exit> {
+    let mut exit = None;
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) if pid == worker => exit = Some(Exit::Code(code)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == worker => {
+                exit = Some(Exit::Signal(signal as i32))
+            }
+            Ok(WaitStatus::StillAlive) | Err(_) => return exit,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Kills all descendants, again and again until none is left: each round also catches what was forked during
+/// the last one. Orphans of the killed become our children (we are their subreaper), so `ECHILD` is the end.
+fn kill_descendants() {
+    loop {
+        for pid in proctree::descendants(Pid::this()) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Err(Errno::ECHILD) => return,
+            Ok(WaitStatus::StillAlive) => {
+                // Killed but not gone yet: the kernel needs a moment.
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! All of planning together: a configuration in, a plan out, or every problem that it has.
+
+use super::cut::{self, Cutting, Options, Piece, Work};
+use super::domains;
+use super::identity::{Accounts, System};
+use super::listen::{Listening, listening, without_server};
+use super::sections;
+use super::settings::{Policy, Sheet};
+use super::spec::{AppKind, AppSpec, Plan, Settings};
+use super::units::switch;
+use crate::config::document::Document;
+use crate::config::problem::{Place, Problem};
+use crate::config::python::{self, Environments, Machine};
+use crate::config::tree::{Conf, Node};
+use crate::config::{Kind, Query, Resolved, resolve, uri};
+use crate::router::message::Handover;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// What to plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanRequest {
+    /// A path, or a URI that Paste Deploy takes; `#name` names app and server.
+    pub config: String,
+    /// Wins over the fragment.
+    pub app_name: Option<String>,
+    /// Wins over the fragment.
+    pub server_name: Option<String>,
+    /// `KEY=VALUE` of the command line.
+    pub global_conf: Conf,
+    /// Without it the whole tree is one app.
+    pub isolate: bool,
+    /// Working directory; absolute.
+    pub relative_to: PathBuf,
+}
+
+impl PlanRequest {
+    /// An isolating request for `config`, relative to the current directory.
+    ///
+    /// # Errors
+    /// A message for people, when there is no current directory.
+    pub fn new(config: &str) -> Result<PlanRequest, String> {
+        let relative_to = std::env::current_dir()
+            .map_err(|error| format!("error: there is no current directory: {error}"))?;
+        Ok(PlanRequest {
+            config: config.to_owned(),
+            app_name: None,
+            server_name: None,
+            global_conf: Conf::new(),
+            isolate: true,
+            relative_to,
+        })
+    }
+
+    fn query(&self, kind: Kind, name: Option<&String>) -> Query {
+        Query {
+            uri: uri::from_argument(&self.config),
+            name: name.cloned(),
+            kind,
+            global_conf: self.global_conf.clone(),
+            relative_to: self.relative_to.clone(),
+        }
+    }
+}
+
+/// Plans a configuration on this machine. The server is resolved before the app, as in the original.
+///
+/// # Errors
+/// All problems of the server, the app and the settings, in this order, each once; never empty.
+pub fn build(request: &PlanRequest) -> Result<Plan, Vec<Problem>> {
+    build_with(request, &Machine::default(), &System)
+}
+
+/// [`build`] with the machine's answers given.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with(
+    request: &PlanRequest,
+    environments: &dyn Environments,
+    accounts: &dyn Accounts,
+) -> Result<Plan, Vec<Problem>> {
+    let mut builder = Builder {
+        request,
+        environments,
+        accounts,
+        problems: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let plan = builder.build();
+    let Builder {
+        problems, warnings, ..
+    } = builder;
+    match plan {
+        Some(plan) if problems.is_empty() => Ok(Plan {
+            warnings: once(warnings),
+            ..plan
+        }),
+        _ => Err(once(problems)),
+    }
+}
+
+struct Builder<'a> {
+    request: &'a PlanRequest,
+    environments: &'a dyn Environments,
+    accounts: &'a dyn Accounts,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Builder<'_> {
+    /// None only with a problem pushed.
+    fn build(&mut self) -> Option<Plan> {
+        let document = self.document();
+        let (listening, server_files) = self.server(document.as_ref());
+        let app = self.resolve(Kind::App, self.request.app_name.as_ref());
+        let document = app
+            .as_ref()
+            .map(|app| app.document.clone())
+            .or(document)
+            .unwrap_or_default();
+        let here = directory_of(&document, &self.request.relative_to);
+        let sheet = self.sheet(&document, listening.as_ref(), &here);
+        let mut app = app?;
+        domains::lower(&mut app.node);
+        let config = app.files.first().cloned().unwrap_or_else(|| here.clone());
+        let options = Options {
+            isolate: self.request.isolate,
+            fan_out: sheet.site().fan_out,
+            root: &config,
+        };
+        let cutting = self.cut(&app.node, options)?;
+        let names: Vec<&str> = cutting
+            .pieces
+            .iter()
+            .map(|piece| piece.name.as_str())
+            .collect();
+        self.warnings.extend(sheet.strangers(&names));
+        let logging = document.section("loggers").map(|_| config.clone());
+        let Cutting { root, pieces, cuts } = cutting;
+        let apps = pieces.into_iter().map(|piece| {
+            let policy = sheet.app(&piece.name, self.accounts, &mut self.problems);
+            let spec = self.app(piece, policy, &here, logging.as_ref());
+            (spec.name.clone(), spec)
+        });
+        let apps: BTreeMap<String, AppSpec> = apps.collect();
+        let listening = listening?;
+        let trusted = &sheet.site().trusted_proxy;
+        Some(Plan {
+            config,
+            listen: listening.listen,
+            root,
+            apps,
+            debug: debug(&app.node.global_conf),
+            trusted_proxy: if trusted.is_empty() {
+                listening.trusted_proxy
+            } else {
+                trusted.clone()
+            },
+            access_log: sheet.access_log(),
+            cuts,
+            warnings: Vec::new(),
+            files: app
+                .files
+                .into_iter()
+                .chain(server_files)
+                .fold(Vec::new(), |mut files, file| {
+                    if !files.contains(&file) {
+                        files.push(file);
+                    }
+                    files
+                }),
+        })
+    }
+
+    /// The file that was given, if the request names one that can be read; if not, resolving the app says why.
+    fn document(&self) -> Option<Document> {
+        let uri = uri::from_argument(&self.request.config);
+        let (scheme, rest) = uri.split_once(':')?;
+        if !scheme.eq_ignore_ascii_case("config") {
+            return None;
+        }
+        let (path, _) = uri::split_fragment(rest);
+        let path = uri::config_path(path, Some(&self.request.relative_to.to_string_lossy()))?;
+        Document::read(path).ok()
+    }
+
+    fn resolve(&mut self, kind: Kind, name: Option<&String>) -> Option<Resolved> {
+        match resolve(&self.request.query(kind, name), self.environments) {
+            Ok(resolved) => {
+                self.warnings.extend(resolved.warnings.iter().cloned());
+                Some(resolved)
+            }
+            Err(problems) => {
+                self.problems.extend(problems);
+                None
+            }
+        }
+    }
+
+    /// Where to listen, and the files that were read to know it. None with a problem pushed, or where the file itself
+    /// cannot be read.
+    fn server(&mut self, document: Option<&Document>) -> (Option<Listening>, Vec<PathBuf>) {
+        let explicit = self.request.server_name.is_some() || self.request.config.contains('#');
+        let Some(document) = document else {
+            return (Some(without_server()), Vec::new());
+        };
+        let is_main = |name: &str| {
+            name.split_once(':')
+                .is_some_and(|(kind, name)| kind == "server" && name.trim() == "main")
+        };
+        if !explicit
+            && !document
+                .sections
+                .iter()
+                .any(|section| is_main(&section.name))
+        {
+            self.warnings.push(
+                Problem::new(
+                    "Warning",
+                    "there is no [server:main]: paster listens on 127.0.0.1:8080",
+                )
+                .hint("add [server:main] with `use = egg:Paste#http`, `host` and `port`"),
+            );
+            return (Some(without_server()), Vec::new());
+        }
+        let Some(server) = self.resolve(Kind::Server, self.request.server_name.as_ref()) else {
+            return (None, Vec::new());
+        };
+        let place = |key: &str| {
+            let line = server
+                .document
+                .option(&server.node.origin.section, key)?
+                .line;
+            (server.document.path == server.node.origin.file).then(|| Place {
+                file: server.document.path.clone(),
+                line,
+            })
+        };
+        let read = listening(&server.node, &place)
+            .map_err(|problems| self.problems.extend(problems))
+            .ok();
+        if let Some(listening) = &read {
+            self.warnings.extend(listening.warnings.iter().cloned());
+        }
+        (read, server.files)
+    }
+
+    fn sheet(&mut self, document: &Document, listening: Option<&Listening>, here: &Path) -> Sheet {
+        let mut defaults = Settings::default();
+        if let Some(listening) = listening {
+            defaults.threads = listening.threads.unwrap_or(defaults.threads);
+            defaults.processes = listening.processes.unwrap_or(defaults.processes);
+        }
+        let conf = &self.request.global_conf;
+        let directory = &self.request.relative_to;
+        let parts = sections::parts(
+            document,
+            conf,
+            directory,
+            self.environments,
+            &mut self.problems,
+        );
+        self.warnings.extend(sections::lookalikes(document));
+        Sheet::read(parts, defaults, here, &mut self.problems)
+    }
+
+    fn cut(&mut self, node: &Node, options: Options<'_>) -> Option<Cutting> {
+        cut::cut(node, options)
+            .map_err(|problems| self.problems.extend(problems))
+            .ok()
+    }
+
+    fn app(
+        &mut self,
+        piece: Piece,
+        policy: Policy,
+        here: &Path,
+        logging: Option<&PathBuf>,
+    ) -> AppSpec {
+        let Piece {
+            name,
+            node,
+            origin,
+            work,
+            mounts,
+        } = piece;
+        let debug = debug(&node.global_conf);
+        let other = if policy.strip_prefix {
+            Handover::Strip
+        } else {
+            Handover::Keep
+        };
+        let (kind, handover) = match work {
+            Work::Python => {
+                let kind = AppKind::Python {
+                    interpreter: self.interpreter(&name, &policy, here),
+                    python_path: python_path(&node, here),
+                    logging: logging.cloned(),
+                    tree: Box::new(node),
+                };
+                (kind, Handover::Environ)
+            }
+            Work::Exec { argv } => {
+                argv.first()
+                    .into_iter()
+                    .for_each(|program| self.look_for(program, &node));
+                (
+                    AppKind::Exec {
+                        argv,
+                        node: Box::new(node),
+                    },
+                    other,
+                )
+            }
+            Work::Upstream { address } => (AppKind::Upstream { address }, other),
+        };
+        AppSpec {
+            name,
+            origin,
+            kind,
+            mounts,
+            handover,
+            settings: policy.settings,
+            debug,
+        }
+    }
+
+    /// Warns of a program that is not there; it may still be built or mounted before the start.
+    fn look_for(&mut self, program: &str, node: &Node) {
+        if program.contains('/') && !program.contains('{') && !Path::new(program).is_file() {
+            let warning = Problem::new("Warning", format!("there is no program {program}"))
+                .at(&node.origin.file, node.origin.factory_line)
+                .hint("build it, or correct the path; relative ones start at the directory of the INI file");
+            self.warnings.push(warning);
+        }
+    }
+
+    fn interpreter(&mut self, app: &str, policy: &Policy, here: &Path) -> PathBuf {
+        let written = policy
+            .python
+            .as_ref()
+            .map(|python| python.to_string_lossy());
+        let found = python::interpreter(written.as_deref(), here).program;
+        if !found.is_file() {
+            let message = format!(
+                "app `{app}` has no Python interpreter: there is no {}",
+                found.display()
+            );
+            let hint = "install one, or name it with `python` in [isolate]";
+            match written {
+                Some(_) => self
+                    .problems
+                    .push(Problem::new("SettingError", message).hint(hint)),
+                None => self
+                    .warnings
+                    .push(Problem::new("Warning", message).hint(hint)),
+            }
+        }
+        found
+    }
+}
+
+/// Each problem once, in order.
+fn once(problems: Vec<Problem>) -> Vec<Problem> {
+    problems.into_iter().fold(Vec::new(), |mut known, problem| {
+        if !known.contains(&problem) {
+            known.push(problem);
+        }
+        known
+    })
+}
+
+fn directory_of(document: &Document, relative_to: &Path) -> PathBuf {
+    relative_to.join(document.path.parent().unwrap_or(Path::new("")))
+}
+
+/// `debug` as `asbool` reads it; anything else is off.
+fn debug(globals: &Conf) -> bool {
+    globals
+        .get("debug")
+        .is_some_and(|text| switch(text) == Ok(true))
+}
+
+/// The directories of the INI files that a tree comes from, the served one first.
+fn python_path(node: &Node, here: &Path) -> Vec<PathBuf> {
+    let mut files = BTreeSet::new();
+    files_of(node, &mut files);
+    let others = files
+        .into_iter()
+        .filter_map(Path::parent)
+        .filter(|directory| *directory != here);
+    let mut path = vec![here.to_owned()];
+    for directory in others.filter(|directory| directory.is_absolute()) {
+        if !path.iter().any(|known| known == directory) {
+            path.push(directory.to_owned());
+        }
+    }
+    path
+}
+
+fn files_of<'n>(node: &'n Node, files: &mut BTreeSet<&'n Path>) {
+    files.insert(&node.origin.file);
+    for child in cut::children(node) {
+        files_of(child, files);
+    }
+}

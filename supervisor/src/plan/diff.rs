@@ -1,0 +1,364 @@
+//! What a reload has to touch: the difference of two plans. Pure.
+//!
+//! Positions in files do not count: a comment above a section restarts nothing.
+
+use super::spec::{AppKind, AppSpec, Plan, Settings};
+use crate::config::tree::{Node, Origin, Parts};
+
+/// The difference, in names of apps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    pub added: Vec<String>,
+    pub removed: Vec<String>,
+    /// What their workers are, or were told at their start, is different: they need new processes.
+    pub changed: Vec<String>,
+    /// Only how they are supervised or proxied is different: the processes stay.
+    pub policy_changed: Vec<String>,
+    pub listeners_changed: bool,
+    pub routes_changed: bool,
+    /// Something that the proxy was told when it started (the access log) is different.
+    pub access_log_changed: bool,
+    /// Something else that each table carries (trusted proxies, debug) is different.
+    pub table_changed: bool,
+}
+
+impl Changes {
+    /// Whether a reload has nothing to do.
+    pub fn is_empty(&self) -> bool {
+        *self == Changes::default()
+    }
+}
+
+/// Compares two plans of the same site.
+pub fn diff(old: &Plan, new: &Plan) -> Changes {
+    let mut changes = Changes {
+        added: new
+            .apps
+            .keys()
+            .filter(|name| !old.apps.contains_key(*name))
+            .cloned()
+            .collect(),
+        removed: old
+            .apps
+            .keys()
+            .filter(|name| !new.apps.contains_key(*name))
+            .cloned()
+            .collect(),
+        listeners_changed: old.listen != new.listen,
+        routes_changed: old.root != new.root,
+        access_log_changed: old.access_log != new.access_log,
+        table_changed: old.debug != new.debug || old.trusted_proxy != new.trusted_proxy,
+        ..Changes::default()
+    };
+    for (name, after) in &new.apps {
+        let Some(before) = old.apps.get(name) else {
+            continue;
+        };
+        // A worker is told which file is served.
+        if old.config != new.config || needs_new_processes(before, after) {
+            changes.changed.push(name.clone());
+        } else if policy(before) != policy(after) {
+            changes.policy_changed.push(name.clone());
+        }
+    }
+    changes
+}
+
+/// Whether a running worker of `old` would not do as a worker of `new`.
+fn needs_new_processes(old: &AppSpec, new: &AppSpec) -> bool {
+    old.mounts != new.mounts
+        || old.debug != new.debug
+        || told(&old.settings) != told(&new.settings)
+        || without_places(&old.kind) != without_places(&new.kind)
+}
+
+/// The settings that shape a process at its start; all others concern only those who look after it.
+fn told(settings: &Settings) -> impl PartialEq + '_ {
+    // Naming every field makes the compiler ask where a new one belongs.
+    let Settings {
+        threads,
+        directory,
+        environment,
+        user,
+        umask,
+        nice,
+        limits,
+        no_new_privileges,
+        watchdog,
+        idle_timeout: _,
+        max_lifetime: _,
+        max_requests: _,
+        max_memory: _,
+        processes: _,
+        ready: _,
+        start_timeout: _,
+        min_healthy: _,
+        drain_timeout: _,
+        stop_timeout: _,
+        request_timeout: _,
+        queue: _,
+        queue_timeout: _,
+        restart: _,
+        restart_delay: _,
+        restart_max_delay: _,
+        crash_limit: _,
+        crash_window: _,
+    } = settings;
+    (
+        threads,
+        directory,
+        environment,
+        user,
+        umask,
+        nice,
+        limits,
+        no_new_privileges,
+        watchdog,
+    )
+}
+
+/// What the supervisor and the proxy go by.
+fn policy(app: &AppSpec) -> impl PartialEq + '_ {
+    (&app.settings, app.handover)
+}
+
+fn without_places(kind: &AppKind) -> AppKind {
+    let mut kind = kind.clone();
+    match &mut kind {
+        AppKind::Python { tree, .. } => forget_places(tree),
+        AppKind::Exec { node, .. } => forget_places(node),
+        AppKind::Upstream { .. } => {}
+    }
+    kind
+}
+
+fn forget_places(node: &mut Node) {
+    let Origin {
+        line,
+        factory_line,
+        file: _,
+        section: _,
+    } = &mut node.origin;
+    (*line, *factory_line) = (0, 0);
+    match &mut node.parts {
+        Parts::Leaf | Parts::Opaque => {}
+        Parts::Pipeline { filters, app } => {
+            filters.iter_mut().for_each(forget_places);
+            forget_places(app);
+        }
+        Parts::Filtered { filter, next } => {
+            forget_places(filter);
+            forget_places(next);
+        }
+        Parts::Cascade { apps, .. } => apps
+            .iter_mut()
+            .for_each(|member| forget_places(&mut member.app)),
+        Parts::Urlmap(map) => {
+            for route in &mut map.routes {
+                route.line = 0;
+                forget_places(&mut route.app);
+            }
+            if let Some(member) = &mut map.not_found_app {
+                forget_places(&mut member.app);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::spec::Listen;
+    use crate::plan::testing;
+    use crate::router::message::{AccessLog, Handover, LogFormat, RouteNode};
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    fn spec(name: &str) -> AppSpec {
+        let node = testing::app(name);
+        AppSpec {
+            name: name.to_owned(),
+            origin: node.origin.clone(),
+            kind: AppKind::Python {
+                tree: Box::new(node),
+                interpreter: "/usr/bin/python3".into(),
+                python_path: vec!["/srv".into()],
+                logging: None,
+            },
+            mounts: vec![format!("/{name}")],
+            handover: Handover::Environ,
+            settings: Settings::default(),
+            debug: false,
+        }
+    }
+
+    fn plan(apps: &[&str]) -> Plan {
+        Plan {
+            config: testing::FILE.into(),
+            listen: vec![Listen::Tcp {
+                host: "127.0.0.1".to_owned(),
+                port: 8080,
+            }],
+            root: RouteNode::App {
+                app: "a".to_owned(),
+            },
+            apps: apps
+                .iter()
+                .map(|name| ((*name).to_owned(), spec(name)))
+                .collect::<BTreeMap<_, _>>(),
+            debug: false,
+            trusted_proxy: vec![],
+            access_log: AccessLog::Off,
+            cuts: vec![],
+            warnings: vec![],
+            files: vec![],
+        }
+    }
+
+    /// The difference that `edit` makes to app `a` of a plan of `a` and `b`.
+    fn after(edit: impl FnOnce(&mut AppSpec)) -> Changes {
+        let old = plan(&["a", "b"]);
+        let mut new = old.clone();
+        edit(new.apps.get_mut("a").expect("app a"));
+        diff(&old, &new)
+    }
+
+    fn changed() -> Changes {
+        Changes {
+            changed: vec!["a".to_owned()],
+            ..Changes::default()
+        }
+    }
+
+    fn policy_changed() -> Changes {
+        Changes {
+            policy_changed: vec!["a".to_owned()],
+            ..Changes::default()
+        }
+    }
+
+    fn tree(app: &mut AppSpec) -> &mut Node {
+        match &mut app.kind {
+            AppKind::Python { tree, .. } => tree,
+            _ => panic!("a Python app"),
+        }
+    }
+
+    #[test]
+    fn equal_plans_differ_in_nothing() {
+        assert!(diff(&plan(&["a", "b"]), &plan(&["a", "b"])).is_empty());
+    }
+
+    #[test]
+    fn lines_that_move_change_nothing() {
+        let changes = after(|app| {
+            app.origin.line += 7;
+            tree(app).origin.line += 7;
+            tree(app).origin.factory_line += 7;
+        });
+        assert!(changes.is_empty(), "{changes:?}");
+    }
+
+    #[test]
+    fn warnings_and_explanations_change_nothing() {
+        let mut new = plan(&["a"]);
+        new.warnings
+            .push(crate::config::problem::Problem::new("Warning", "something"));
+        new.files.push("/srv/other.ini".into());
+        assert!(diff(&plan(&["a"]), &new).is_empty());
+    }
+
+    #[test]
+    fn apps_come_and_go() {
+        let changes = diff(&plan(&["a", "b"]), &plan(&["b", "c"]));
+        assert_eq!(
+            (changes.added, changes.removed),
+            (vec!["c".to_owned()], vec!["a".to_owned()])
+        );
+        assert!(changes.changed.is_empty());
+    }
+
+    #[test]
+    fn an_option_of_one_app_restarts_that_app_only() {
+        let changes = after(|app| {
+            tree(app)
+                .local_conf
+                .insert("title".to_owned(), "new".to_owned());
+        });
+        assert_eq!(changes, changed());
+    }
+
+    #[test]
+    fn what_a_worker_was_told_restarts_it() {
+        assert_eq!(after(|app| app.settings.threads = 9), changed());
+        assert_eq!(after(|app| app.settings.umask = Some(0o77)), changed());
+        assert_eq!(
+            after(|app| app.settings.directory = Some("/tmp".into())),
+            changed()
+        );
+        assert_eq!(after(|app| app.debug = true), changed());
+        assert_eq!(after(|app| app.mounts.push("/more".to_owned())), changed());
+        let told = after(|app| {
+            app.settings
+                .environment
+                .insert("A".to_owned(), "1".to_owned());
+        });
+        assert_eq!(told, changed());
+    }
+
+    #[test]
+    fn how_it_is_looked_after_does_not() {
+        assert_eq!(after(|app| app.settings.processes = 3), policy_changed());
+        assert_eq!(
+            after(|app| app.settings.drain_timeout = Duration::ZERO),
+            policy_changed()
+        );
+        assert_eq!(after(|app| app.settings.queue = 1), policy_changed());
+        assert_eq!(after(|app| app.handover = Handover::Keep), policy_changed());
+    }
+
+    #[test]
+    fn listeners_routes_and_the_rest_are_told_apart() {
+        let old = plan(&["a"]);
+        let edited = |edit: &dyn Fn(&mut Plan)| {
+            let mut new = old.clone();
+            edit(&mut new);
+            diff(&old, &new)
+        };
+        let only = Changes::default;
+        assert_eq!(
+            edited(&|plan| plan.listen.clear()),
+            Changes {
+                listeners_changed: true,
+                ..only()
+            }
+        );
+        let elsewhere = RouteNode::App {
+            app: "elsewhere".to_owned(),
+        };
+        assert_eq!(
+            edited(&|plan| plan.root = elsewhere.clone()),
+            Changes {
+                routes_changed: true,
+                ..only()
+            }
+        );
+        let log = AccessLog::Stdout {
+            format: LogFormat::Json,
+        };
+        assert_eq!(
+            edited(&|plan| plan.access_log = log.clone()),
+            Changes {
+                access_log_changed: true,
+                ..only()
+            }
+        );
+        assert_eq!(
+            edited(&|plan| plan.debug = true),
+            Changes {
+                table_changed: true,
+                ..only()
+            }
+        );
+    }
+}

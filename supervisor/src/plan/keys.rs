@@ -1,0 +1,674 @@
+//! The keys of `[isolate]` and `[isolate:NAME]`: one row each.
+//!
+//! docs/settings.md is checked against this table by a test, `paster check` prints from it.
+
+use super::spec::{AppSpec, Restart, Settings};
+use super::units::{duration, number, optional_duration, show_duration, show_size, size, switch};
+use super::values::{
+    count, environment, optional_count, optional_size, path, program, read_limit, readiness,
+    seconds, show_limit, show_readiness, word,
+};
+use crate::router::message::{Handover, LogFormat};
+use std::path::{Path, PathBuf};
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    pub name: &'static str,
+    pub scope: Scope,
+    /// As written in a file; `off` or a word in parentheses where there is no value.
+    pub default: &'static str,
+    /// One line for people: unit and effect.
+    pub about: &'static str,
+    /// Reads a value; the error says what was expected.
+    pub(super) set: fn(&mut Draft, &str, &Path) -> Result<(), String>,
+    /// Writes the effective value; none for keys that are shown in another place, or mean nothing to this app.
+    pub(super) show: fn(&View<'_>) -> Option<String>,
+}
+
+/// Where a key may stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// `[isolate]` for all apps, `[isolate:NAME]` for one.
+    App,
+    /// Only `[isolate]`: it is about the proxy or the whole file.
+    Site,
+}
+
+/// Whether filters above a urlmap are built again in each app below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FanOut {
+    /// The stock filters for which it changes nothing (see `stock::FANS_OUT`).
+    #[default]
+    Auto,
+    /// All filters.
+    On,
+    /// None: everything below a filter is one app.
+    Off,
+}
+
+/// Where the proxy logs requests, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum LogTarget {
+    #[default]
+    Off,
+    Stdout,
+    File(PathBuf),
+}
+
+/// Settings while they are being read: those of an app, and of the site.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Draft {
+    pub settings: Settings,
+    pub python: Option<PathBuf>,
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub strip_prefix: StripPrefix,
+    pub fan_out: FanOut,
+    pub access_log: LogTarget,
+    pub access_log_format: LogFormat,
+    pub trusted_proxy: Vec<String>,
+}
+
+/// Whether programs other than our Python host get the target without the mount prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StripPrefix(pub bool);
+
+impl Default for StripPrefix {
+    fn default() -> StripPrefix {
+        StripPrefix(true)
+    }
+}
+
+/// What the effective values of an app are read from.
+pub(super) struct View<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) handover: Handover,
+}
+
+/// The most worker processes of one app; more is a slip of the pen.
+const MOST_PROCESSES: u32 = 1024;
+/// The most requests that one worker is given at a time.
+const MOST_THREADS: u32 = 4096;
+
+macro_rules! app_duration {
+    ($name:ident, $default:literal, $about:literal) => {
+        Key {
+            name: stringify!($name),
+            scope: Scope::App,
+            default: $default,
+            about: $about,
+            set: |draft, text, _| {
+                draft.settings.$name = duration(text)?;
+                Ok(())
+            },
+            show: |view| Some(show_duration(view.settings.$name)),
+        }
+    };
+}
+
+macro_rules! app_optional {
+    ($name:ident, $read:expr, $show:expr, $about:literal) => {
+        Key {
+            name: stringify!($name),
+            scope: Scope::App,
+            default: "off",
+            about: $about,
+            set: |draft, text, _| {
+                draft.settings.$name = $read(text)?;
+                Ok(())
+            },
+            show: |view| Some(view.settings.$name.map_or_else(|| "off".to_owned(), $show)),
+        }
+    };
+}
+
+macro_rules! app_number {
+    ($name:ident, $low:expr, $high:expr, $default:literal, $about:literal) => {
+        Key {
+            name: stringify!($name),
+            scope: Scope::App,
+            default: $default,
+            about: $about,
+            set: |draft, text, _| {
+                draft.settings.$name = number(text, $low, $high)?;
+                Ok(())
+            },
+            show: |view| Some(view.settings.$name.to_string()),
+        }
+    };
+}
+
+macro_rules! limit {
+    ($name:literal, $read:expr, $show:expr, $about:literal) => {
+        Key {
+            name: concat!("limit_", $name),
+            scope: Scope::App,
+            default: "(inherited)",
+            about: $about,
+            set: |draft, text, _| {
+                let limit = read_limit(text, $read)?;
+                draft.settings.limits.insert($name.to_owned(), limit);
+                Ok(())
+            },
+            show: |view| show_limit(view.settings.limits.get($name), $show),
+        }
+    };
+}
+
+/// Every key, in the order in which it is shown.
+pub static KEYS: &[Key] = &[
+    app_number!(
+        processes,
+        1,
+        MOST_PROCESSES,
+        "1",
+        "worker processes of the app"
+    ),
+    app_number!(
+        threads,
+        1,
+        MOST_THREADS,
+        "4",
+        "requests that one worker is given at the same time"
+    ),
+    Key {
+        name: "ready",
+        scope: Scope::App,
+        default: "auto",
+        about: "how a worker says that it can serve: `auto`, `notify`, `accept` or `http:/path`",
+        set: |draft, text, _| {
+            draft.settings.ready = readiness(text)?;
+            Ok(())
+        },
+        show: |view| Some(show_readiness(&view.settings.ready)),
+    },
+    app_duration!(
+        start_timeout,
+        "60s",
+        "how long a worker may take to become ready"
+    ),
+    app_duration!(
+        min_healthy,
+        "0s",
+        "how long a new worker must stay up before it replaces an old one"
+    ),
+    app_duration!(
+        drain_timeout,
+        "30s",
+        "how long requests in flight may go on when a worker is replaced or stopped"
+    ),
+    app_duration!(
+        stop_timeout,
+        "10s",
+        "how long a worker may take to end after SIGTERM, before SIGKILL"
+    ),
+    app_optional!(
+        request_timeout,
+        optional_duration,
+        show_duration,
+        "how long a worker may take to begin its response; then the client gets 504 and the worker is replaced"
+    ),
+    app_optional!(
+        watchdog,
+        optional_duration,
+        show_duration,
+        "a ready worker that has not sent `WATCHDOG=1` for so long hangs and is replaced"
+    ),
+    app_optional!(
+        idle_timeout,
+        optional_duration,
+        show_duration,
+        "the app is on demand: no process until a request comes, and again after this time without one"
+    ),
+    app_optional!(
+        max_lifetime,
+        optional_duration,
+        show_duration,
+        "a worker is replaced after this time, give or take a tenth; its successor is ready first"
+    ),
+    app_optional!(
+        max_requests,
+        optional_count,
+        |count: u64| count.to_string(),
+        "a worker is replaced after so many requests; its successor is ready first"
+    ),
+    app_optional!(
+        max_memory,
+        optional_size,
+        show_size,
+        "a worker whose resident memory is larger is replaced; its successor is ready first"
+    ),
+    app_number!(
+        queue,
+        0,
+        1_000_000,
+        "1000",
+        "requests that may wait for a worker; more get 503"
+    ),
+    app_duration!(
+        queue_timeout,
+        "30s",
+        "how long a request may wait for a worker; then it gets 503"
+    ),
+    Key {
+        name: "restart",
+        scope: Scope::App,
+        default: "always",
+        about: "when a worker that ended is started again: `always`, `on-failure` or `never`",
+        set: |draft, text, _| {
+            draft.settings.restart = match text.trim() {
+                "always" => Restart::Always,
+                "on-failure" => Restart::OnFailure,
+                "never" => Restart::Never,
+                _ => return Err("expected `always`, `on-failure` or `never`".to_owned()),
+            };
+            Ok(())
+        },
+        show: |view| {
+            Some(
+                match view.settings.restart {
+                    Restart::Always => "always",
+                    Restart::OnFailure => "on-failure",
+                    Restart::Never => "never",
+                }
+                .to_owned(),
+            )
+        },
+    },
+    app_duration!(
+        restart_delay,
+        "100ms",
+        "pause before the first restart after a crash; it doubles with each crash"
+    ),
+    app_duration!(
+        restart_max_delay,
+        "30s",
+        "the longest pause before a restart"
+    ),
+    app_number!(
+        crash_limit,
+        1,
+        10_000,
+        "5",
+        "crashes within `crash_window` after which the app is failed"
+    ),
+    app_duration!(crash_window, "60s", "the time in which crashes are counted"),
+    Key {
+        name: "python",
+        scope: Scope::App,
+        default: "(found)",
+        about: "the Python interpreter; else `$VIRTUAL_ENV`, `.venv` or `venv` beside the INI file, `python3`",
+        set: |draft, text, here| {
+            draft.python = Some(program(text, here)?);
+            Ok(())
+        },
+        show: |_| None,
+    },
+    Key {
+        name: "directory",
+        scope: Scope::App,
+        default: "(inherited)",
+        about: "working directory of the workers, relative to the INI file",
+        set: |draft, text, here| {
+            draft.settings.directory = Some(path(text, here)?);
+            Ok(())
+        },
+        show: |view| {
+            let directory = view.settings.directory.as_ref();
+            Some(directory.map_or_else(
+                || "(inherited)".to_owned(),
+                |path| path.display().to_string(),
+            ))
+        },
+    },
+    Key {
+        name: "environment",
+        scope: Scope::App,
+        default: "(inherited)",
+        about: "`NAME=VALUE` words or lines added to the environment of the workers",
+        set: |draft, text, _| {
+            draft.settings.environment.extend(environment(text)?);
+            Ok(())
+        },
+        show: |view| {
+            let names: Vec<&str> = view
+                .settings
+                .environment
+                .keys()
+                .map(String::as_str)
+                .collect();
+            Some(if names.is_empty() {
+                "(inherited)".to_owned()
+            } else {
+                format!("sets {}", names.join(", "))
+            })
+        },
+    },
+    Key {
+        name: "user",
+        scope: Scope::App,
+        default: "(inherited)",
+        about: "user of the workers, by name or number; needs root",
+        set: |draft, text, _| {
+            draft.user = Some(word(text, "a user name or number")?);
+            Ok(())
+        },
+        show: |view| {
+            let user = view.settings.user.as_ref();
+            Some(user.map_or_else(
+                || "(inherited)".to_owned(),
+                |user| format!("{} ({})", user.name, user.uid),
+            ))
+        },
+    },
+    Key {
+        name: "group",
+        scope: Scope::App,
+        default: "(inherited)",
+        about: "group of the workers, by name or number; else the user's; needs root",
+        set: |draft, text, _| {
+            draft.group = Some(word(text, "a group name or number")?);
+            Ok(())
+        },
+        show: |view| {
+            let user = view.settings.user.as_ref();
+            Some(user.map_or_else(|| "(inherited)".to_owned(), |user| user.gid.to_string()))
+        },
+    },
+    Key {
+        name: "umask",
+        scope: Scope::App,
+        default: "(inherited)",
+        about: "file mode creation mask of the workers, octal",
+        set: |draft, text, _| {
+            let mask = u32::from_str_radix(text.trim(), 8)
+                .ok()
+                .filter(|mask| *mask <= 0o777);
+            draft.settings.umask = Some(mask.ok_or("expected an octal mask such as `022`")?);
+            Ok(())
+        },
+        show: |view| {
+            Some(
+                view.settings
+                    .umask
+                    .map_or_else(|| "(inherited)".to_owned(), |mask| format!("{mask:03o}")),
+            )
+        },
+    },
+    Key {
+        name: "nice",
+        scope: Scope::App,
+        default: "(inherited)",
+        about: "scheduling priority of the workers, from -20 (first) to 19 (last)",
+        set: |draft, text, _| {
+            draft.settings.nice = Some(number(text, -20, 19)?);
+            Ok(())
+        },
+        show: |view| {
+            Some(
+                view.settings
+                    .nice
+                    .map_or_else(|| "(inherited)".to_owned(), |nice| nice.to_string()),
+            )
+        },
+    },
+    limit!(
+        "nofile",
+        count,
+        |limit| limit.to_string(),
+        "open descriptors of a worker process"
+    ),
+    limit!(
+        "nproc",
+        count,
+        |limit| limit.to_string(),
+        "processes and threads of the worker's user"
+    ),
+    limit!("core", size, show_size, "size of a core dump"),
+    limit!("as", size, show_size, "address space of a worker process"),
+    limit!(
+        "cpu",
+        seconds,
+        |limit| format!("{limit}s"),
+        "CPU time of a worker process, in whole seconds"
+    ),
+    limit!(
+        "fsize",
+        size,
+        show_size,
+        "size of a file that a worker process writes"
+    ),
+    Key {
+        name: "no_new_privileges",
+        scope: Scope::App,
+        default: "on",
+        about: "setuid programs give the workers and their children no privileges",
+        set: |draft, text, _| {
+            draft.settings.no_new_privileges = switch(text)?;
+            Ok(())
+        },
+        show: |view| {
+            Some(
+                if view.settings.no_new_privileges {
+                    "on"
+                } else {
+                    "off"
+                }
+                .to_owned(),
+            )
+        },
+    },
+    Key {
+        name: "strip_prefix",
+        scope: Scope::App,
+        default: "on",
+        about: "programs and upstreams get the request target without the mount prefix; Python apps are never concerned",
+        set: |draft, text, _| {
+            draft.strip_prefix = StripPrefix(switch(text)?);
+            Ok(())
+        },
+        show: |view| match view.handover {
+            Handover::Environ => None,
+            Handover::Strip => Some("on".to_owned()),
+            Handover::Keep => Some("off".to_owned()),
+        },
+    },
+    Key {
+        name: "fan_out",
+        scope: Scope::Site,
+        default: "auto",
+        about: "build filters above a urlmap again in each app below: `auto` (harmless stock filters), `on` (all), `off`",
+        set: |draft, text, _| {
+            draft.fan_out = match text.trim() {
+                "auto" => FanOut::Auto,
+                "on" => FanOut::On,
+                "off" => FanOut::Off,
+                _ => return Err("expected `auto`, `on` or `off`".to_owned()),
+            };
+            Ok(())
+        },
+        show: |_| None,
+    },
+    Key {
+        name: "access_log",
+        scope: Scope::Site,
+        default: "off",
+        about: "where the proxy logs requests: `off`, `stdout` or a file, relative to the INI file",
+        set: |draft, text, here| {
+            draft.access_log = match text.trim() {
+                "off" => LogTarget::Off,
+                "stdout" => LogTarget::Stdout,
+                _ => LogTarget::File(path(text, here)?),
+            };
+            Ok(())
+        },
+        show: |_| None,
+    },
+    Key {
+        name: "access_log_format",
+        scope: Scope::Site,
+        default: "combined",
+        about: "`common`, `combined` or `json` (one object per line)",
+        set: |draft, text, _| {
+            draft.access_log_format = match text.trim() {
+                "common" => LogFormat::Common,
+                "combined" => LogFormat::Combined,
+                "json" => LogFormat::Json,
+                _ => return Err("expected `common`, `combined` or `json`".to_owned()),
+            };
+            Ok(())
+        },
+        show: |_| None,
+    },
+    Key {
+        name: "trusted_proxy",
+        scope: Scope::Site,
+        default: "(nobody)",
+        about: "addresses and networks whose `X-Forwarded-*` are believed; `unix` for clients on unix listeners",
+        set: |draft, text, _| {
+            draft.trusted_proxy = super::networks::networks(text)?;
+            Ok(())
+        },
+        show: |_| None,
+    },
+];
+
+/// The row of a key.
+pub fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The settings that are in effect for an app, as a file would have them; those that mean nothing to it are left out.
+pub fn effective(app: &AppSpec) -> impl Iterator<Item = (&'static Key, String)> + '_ {
+    let view = View {
+        settings: &app.settings,
+        handover: app.handover,
+    };
+    KEYS.iter()
+        .filter_map(move |key| Some((key, (key.show)(&view)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::spec::Readiness;
+    use std::collections::BTreeMap;
+
+    fn read(name: &str, text: &str) -> Result<Draft, String> {
+        let mut draft = Draft::default();
+        (key(name).expect(name).set)(&mut draft, text, Path::new("/srv/site"))?;
+        Ok(draft)
+    }
+
+    #[test]
+    fn the_defaults_of_the_table_are_those_of_the_settings() {
+        let settings = Settings::default();
+        let view = View {
+            settings: &settings,
+            handover: Handover::Strip,
+        };
+        for key in KEYS {
+            if let Some(shown) = (key.show)(&view) {
+                assert_eq!(shown, key.default, "{}", key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_default_that_can_be_written_reads_as_the_default() {
+        for key in KEYS.iter().filter(|key| !key.default.starts_with('(')) {
+            assert_eq!(
+                read(key.name, key.default),
+                Ok(Draft::default()),
+                "{}",
+                key.name
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let names: std::collections::BTreeSet<&str> = KEYS.iter().map(|key| key.name).collect();
+        assert_eq!(names.len(), KEYS.len());
+    }
+
+    #[test]
+    fn readiness_over_http_needs_a_path() {
+        assert_eq!(
+            read("ready", "http:/up").map(|d| d.settings.ready),
+            Ok(Readiness::Http("/up".to_owned()))
+        );
+        assert!(read("ready", "http:").is_err());
+        assert!(read("ready", "http:up").is_err());
+        assert!(read("ready", "http:/a b").is_err());
+        assert!(read("ready", "soon").is_err());
+    }
+
+    #[test]
+    fn environment_is_words_or_lines() {
+        let expected = BTreeMap::from([
+            ("A".to_owned(), "1".to_owned()),
+            ("B".to_owned(), "x y".to_owned()),
+        ]);
+        for text in ["A=1 B=\"x y\"", "\nA=1\nB='x y'", "A=1\n\"B=x y\""] {
+            assert_eq!(
+                read("environment", text).map(|d| d.settings.environment),
+                Ok(expected.clone()),
+                "{text}"
+            );
+        }
+        assert!(read("environment", "A=1 B").is_err());
+        assert!(read("environment", "=1").is_err());
+        assert!(read("environment", "A='1").is_err());
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        assert_eq!(
+            read("directory", "var").map(|d| d.settings.directory),
+            Ok(Some("/srv/site/var".into()))
+        );
+        assert_eq!(
+            read("python", "env/bin/python").map(|d| d.python),
+            Ok(Some("/srv/site/env/bin/python".into()))
+        );
+        assert_eq!(
+            read("python", "python3.12").map(|d| d.python),
+            Ok(Some("python3.12".into()))
+        );
+        assert!(read("directory", " ").is_err());
+    }
+
+    #[test]
+    fn limits_have_their_own_units() {
+        assert_eq!(
+            read("limit_as", "2G").map(|d| d.settings.limits["as"]),
+            Ok(Some(2 << 30))
+        );
+        assert_eq!(
+            read("limit_nofile", "unlimited").map(|d| d.settings.limits["nofile"]),
+            Ok(None)
+        );
+        assert_eq!(
+            read("limit_cpu", "5m").map(|d| d.settings.limits["cpu"]),
+            Ok(Some(300))
+        );
+        assert_eq!(
+            read("limit_cpu", "5").map(|d| d.settings.limits["cpu"]),
+            Ok(Some(5))
+        );
+        assert!(read("limit_cpu", "500ms").is_err());
+        assert!(read("limit_nofile", "0").is_err());
+    }
+
+    #[test]
+    fn a_mask_is_octal() {
+        assert_eq!(
+            read("umask", "022").map(|d| d.settings.umask),
+            Ok(Some(0o22))
+        );
+        assert!(read("umask", "1000").is_err());
+        assert!(read("umask", "8").is_err());
+    }
+}

@@ -1,0 +1,517 @@
+//! `[server:main]`: where the proxy listens, read with the named server's meaning.
+
+use super::address::{host_and_port, join, port};
+use super::networks::networks;
+use super::servers::{Server, Speech, server};
+use super::spec::Listen;
+use super::units::number;
+use crate::config::problem::{Place, Problem};
+use crate::config::tree::Node;
+use std::path::Path;
+
+/// What a server section says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listening {
+    pub listen: Vec<Listen>,
+    /// Defaults for the settings of the same meaning.
+    pub threads: Option<u32>,
+    pub processes: Option<u32>,
+    pub trusted_proxy: Vec<String>,
+    pub warnings: Vec<Problem>,
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Listen::Tcp { host, port } => f.write_str(&join(host, *port)),
+            Listen::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Options that ask for TLS.
+const TLS: [&str; 10] = [
+    "ssl_pem",
+    "ssl_context",
+    "certfile",
+    "keyfile",
+    "ca_certs",
+    "ssl_certificate",
+    "ssl_private_key",
+    "cert_reqs",
+    "ciphers",
+    "ssl_version",
+];
+/// Permission bits of waitress's unix socket.
+const WAITRESS_MODE: u32 = 0o600;
+/// Permission bits of gunicorn's unix socket: its `umask` is 0 unless set.
+const GUNICORN_MODE: u32 = 0o777;
+
+/// Where to listen without a server section: loopback only, port 8080, as the original's own server does.
+pub fn without_server() -> Listening {
+    Listening {
+        listen: vec![Listen::Tcp {
+            host: "127.0.0.1".to_owned(),
+            port: 8080,
+        }],
+        threads: None,
+        processes: None,
+        trusted_proxy: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+/// Reads a resolved server. `place` says where an option was written.
+///
+/// # Errors
+/// All bad values; TLS, which is not served yet; a server that does not speak HTTP.
+pub fn listening(
+    node: &Node,
+    place: &dyn Fn(&str) -> Option<Place>,
+) -> Result<Listening, Vec<Problem>> {
+    let mut reader = Reader {
+        node,
+        server: server(node),
+        place,
+        used: Vec::new(),
+        problems: Vec::new(),
+    };
+    let listening = reader.read();
+    if reader.problems.is_empty() {
+        Ok(listening)
+    } else {
+        Err(reader.problems)
+    }
+}
+
+struct Reader<'a> {
+    node: &'a Node,
+    server: Server,
+    place: &'a dyn Fn(&str) -> Option<Place>,
+    used: Vec<&'static str>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    fn read(&mut self) -> Listening {
+        if let Speech::Foreign(protocol) = self.server.speech {
+            let problem = Problem::new(
+                "SettingError",
+                format!("`{}` speaks {protocol}, and paster serves HTTP only", self.server.name),
+            )
+            .hint("name an HTTP server, such as `use = egg:Paste#http`, and let the front end speak HTTP to it");
+            self.refuse("use", problem);
+        }
+        self.refuse_tls();
+        let listen = self.addresses();
+        let threads = self
+            .server
+            .threads
+            .and_then(|key| self.take(key, |text| number(text, 1, 4096)));
+        let workers = matches!(self.server.speech, Speech::Gunicorn | Speech::Unknown);
+        let processes = if workers {
+            self.take("workers", |text| number(text, 1, 1024))
+        } else {
+            None
+        };
+        let trusts = matches!(self.server.speech, Speech::Waitress | Speech::Unknown);
+        let trusted = if trusts {
+            self.take("trusted_proxy", networks)
+        } else {
+            None
+        };
+        let gunicorn = self.server.speech == Speech::Gunicorn;
+        let forwarded = if gunicorn {
+            self.take("forwarded_allow_ips", networks)
+        } else {
+            None
+        };
+        Listening {
+            listen,
+            threads,
+            processes,
+            trusted_proxy: trusted.or(forwarded).unwrap_or_default(),
+            warnings: self.warnings(),
+        }
+    }
+
+    fn refuse_tls(&mut self) {
+        for key in TLS {
+            if self
+                .node
+                .local_conf
+                .get(key)
+                .is_some_and(|value| !value.trim().is_empty())
+            {
+                let problem = Problem::new(
+                    "SettingError",
+                    format!("`{key}` asks for TLS, and TLS is not available yet"),
+                )
+                .hint(format!(
+                    "remove `{key}` and let a front end in front of paster do TLS"
+                ));
+                self.refuse(key, problem);
+            }
+        }
+    }
+
+    fn addresses(&mut self) -> Vec<Listen> {
+        let speech = self.server.speech;
+        let asks = |key: &str| {
+            self.node
+                .local_conf
+                .get(key)
+                .is_some_and(|value| !value.trim().is_empty())
+        };
+        if matches!(speech, Speech::Waitress | Speech::Unknown) {
+            if asks("unix_socket") {
+                return self.unix_socket();
+            }
+            if asks("listen") {
+                let default = self.own_port();
+                return self
+                    .take("listen", |text| several(text, char::is_whitespace, default))
+                    .unwrap_or_default();
+            }
+        }
+        if matches!(speech, Speech::Gunicorn | Speech::Unknown) && asks("bind") {
+            let (default, here) = (self.server.port, self.here());
+            return self
+                .take("bind", |text| bind(text, default, &here))
+                .unwrap_or_default();
+        }
+        self.host_and_port()
+    }
+
+    fn host_and_port(&mut self) -> Vec<Listen> {
+        let default = self.own_port();
+        let gunicorn = self.server.speech == Speech::Gunicorn;
+        let separators: fn(char) -> bool = if gunicorn { |c| c == ',' } else { |_| false };
+        let written = self.take("host", |text| several(text, separators, default));
+        written
+            .filter(|listen| !listen.is_empty())
+            .unwrap_or_else(|| {
+                vec![Listen::Tcp {
+                    host: self.server.host.to_owned(),
+                    port: default,
+                }]
+            })
+    }
+
+    fn own_port(&mut self) -> u16 {
+        let default = self.server.port;
+        self.take("port", |text| {
+            if text.trim().is_empty() {
+                Ok(default)
+            } else {
+                port(text)
+            }
+        })
+        .unwrap_or(default)
+    }
+
+    fn unix_socket(&mut self) -> Vec<Listen> {
+        let here = self.here();
+        let mode = self.take("unix_socket_perms", |text| {
+            u32::from_str_radix(text.trim(), 8)
+                .ok()
+                .filter(|mode| *mode <= 0o777)
+                .ok_or_else(|| "expected octal permission bits such as `660`".to_owned())
+        });
+        let path = self.take("unix_socket", |text| unix_path(text, &here));
+        path.map(|path| {
+            vec![Listen::Unix {
+                path,
+                mode: mode.unwrap_or(WAITRESS_MODE),
+            }]
+        })
+        .unwrap_or_default()
+    }
+
+    fn here(&self) -> std::path::PathBuf {
+        self.node
+            .origin
+            .file
+            .parent()
+            .unwrap_or(Path::new("/"))
+            .to_owned()
+    }
+
+    /// Reads an option if it is there; a bad value is a problem.
+    fn take<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.used.push(key);
+        let text = self.node.local_conf.get(key)?;
+        match read(text) {
+            Ok(value) => Some(value),
+            Err(expected) => {
+                let shown = text.trim().lines().next().unwrap_or_default();
+                self.refuse(
+                    key,
+                    Problem::new("SettingError", format!("`{key} = {shown}`: {expected}")),
+                );
+                None
+            }
+        }
+    }
+
+    fn refuse(&mut self, key: &str, problem: Problem) {
+        let problem = self.placed(key, problem);
+        self.problems.push(problem);
+    }
+
+    fn placed(&self, key: &str, problem: Problem) -> Problem {
+        let origin = &self.node.origin;
+        match (self.place)(key) {
+            Some(place) => problem.at(place.file, place.line),
+            None if origin.line > 0 => problem.at(&origin.file, origin.line),
+            None => problem,
+        }
+    }
+
+    fn warnings(&self) -> Vec<Problem> {
+        let mut warnings = Vec::new();
+        if self.server.speech == Speech::Unknown {
+            let target = self
+                .node
+                .factory
+                .as_ref()
+                .map_or("?", |factory| factory.target.as_str());
+            let warning = Problem::new(
+                "Warning",
+                format!(
+                    "server `{target}` is not known: its address is read from host, port, listen or bind"
+                ),
+            );
+            warnings.push(self.placed("use", warning));
+        }
+        for (key, value) in &self.node.local_conf {
+            let harmless = key == "url_scheme" && value.trim() == "http";
+            if self.used.contains(&key.as_str()) || TLS.contains(&key.as_str()) || harmless {
+                continue;
+            }
+            let meant = if self.server.name.is_empty() {
+                "the server".to_owned()
+            } else {
+                self.server.name.to_owned()
+            };
+            let warning = Problem::new("Warning", format!("`{key}` is not honoured"))
+                .hint(format!("paster listens itself and does not run {meant}; see docs/settings.md for what it honours"));
+            warnings.push(self.placed(key, warning));
+        }
+        warnings
+    }
+}
+
+/// Addresses between `separators`.
+fn several(text: &str, separators: fn(char) -> bool, default: u16) -> Result<Vec<Listen>, String> {
+    text.split(separators)
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .map(|item| tcp(item, default))
+        .collect()
+}
+
+fn tcp(text: &str, default: u16) -> Result<Listen, String> {
+    let (host, port) = host_and_port(text)?;
+    if host.is_empty() {
+        return Err("expected an address such as `127.0.0.1:8080`".to_owned());
+    }
+    Ok(Listen::Tcp {
+        host,
+        port: port.unwrap_or(default),
+    })
+}
+
+/// gunicorn's `bind`: a comma list of `host:port` and `unix:path`.
+fn bind(text: &str, default: u16, here: &Path) -> Result<Vec<Listen>, String> {
+    let items = text
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty());
+    let listen: Result<Vec<Listen>, String> = items
+        .map(|item| match item.strip_prefix("unix:") {
+            Some(path) => {
+                let path = path.strip_prefix("//").unwrap_or(path);
+                Ok(Listen::Unix {
+                    path: unix_path(path, here)?,
+                    mode: GUNICORN_MODE,
+                })
+            }
+            None => tcp(item.strip_prefix("tcp://").unwrap_or(item), default),
+        })
+        .collect();
+    listen.and_then(|listen| {
+        if listen.is_empty() {
+            Err("expected an address such as `127.0.0.1:8000`".to_owned())
+        } else {
+            Ok(listen)
+        }
+    })
+}
+
+/// The longest path that `sockaddr_un` takes on Linux, without its final NUL.
+const LONGEST_UNIX_PATH: usize = 107;
+
+fn unix_path(text: &str, here: &Path) -> Result<std::path::PathBuf, String> {
+    let path = here.join(text.trim());
+    if text.trim().is_empty() || text.contains(['\0', '\n']) {
+        return Err("expected the path of a socket".to_owned());
+    }
+    if path.as_os_str().len() > LONGEST_UNIX_PATH {
+        return Err(format!(
+            "the path of a socket cannot be longer than {LONGEST_UNIX_PATH} bytes"
+        ));
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing;
+
+    fn read(target: &str, options: &[(&str, &str)]) -> Result<Listening, Vec<Problem>> {
+        listening(&testing::server(target, options), &|key| {
+            Some(Place {
+                file: "site.ini".into(),
+                line: key.len(),
+            })
+        })
+    }
+
+    fn tcp(host: &str, port: u16) -> Listen {
+        Listen::Tcp {
+            host: host.to_owned(),
+            port,
+        }
+    }
+
+    fn addresses(target: &str, options: &[(&str, &str)]) -> Vec<Listen> {
+        read(target, options).expect("good").listen
+    }
+
+    const WAITRESS: &str = "waitress:serve_paste";
+    const GUNICORN: &str = "gunicorn.app.pasterapp:serve";
+    const PASTE: &str = "paste.httpserver:server_runner";
+
+    #[test]
+    fn each_server_has_its_own_default() {
+        assert_eq!(addresses(PASTE, &[]), [tcp("127.0.0.1", 8080)]);
+        assert_eq!(addresses(WAITRESS, &[]), [tcp("0.0.0.0", 8080)]);
+        assert_eq!(addresses(GUNICORN, &[]), [tcp("127.0.0.1", 8000)]);
+        assert_eq!(
+            addresses(
+                "paste.script.wsgiutils_server:run_server",
+                &[("port", "90")]
+            ),
+            [tcp("localhost", 90)]
+        );
+    }
+
+    #[test]
+    fn a_host_may_contain_the_port() {
+        assert_eq!(
+            addresses(PASTE, &[("host", "localhost:81")]),
+            [tcp("localhost", 81)]
+        );
+        assert_eq!(
+            addresses(PASTE, &[("host", "::1"), ("port", "82")]),
+            [tcp("::1", 82)]
+        );
+    }
+
+    #[test]
+    fn waitress_listens_on_a_list() {
+        let listen = addresses(WAITRESS, &[("listen", "*:8080 [::1]:8081\nlocalhost")]);
+        assert_eq!(
+            listen,
+            [
+                tcp("0.0.0.0", 8080),
+                tcp("::1", 8081),
+                tcp("localhost", 8080)
+            ]
+        );
+        let unix = addresses(
+            WAITRESS,
+            &[("unix_socket", "run/s"), ("unix_socket_perms", "660")],
+        );
+        assert_eq!(
+            unix,
+            [Listen::Unix {
+                path: "/srv/run/s".into(),
+                mode: 0o660
+            }]
+        );
+    }
+
+    #[test]
+    fn gunicorn_binds() {
+        let listen = addresses(GUNICORN, &[("bind", "unix:/run/g.sock, 0.0.0.0:9000")]);
+        assert_eq!(
+            listen,
+            [
+                Listen::Unix {
+                    path: "/run/g.sock".into(),
+                    mode: 0o777
+                },
+                tcp("0.0.0.0", 9000)
+            ]
+        );
+        let read = read(GUNICORN, &[("workers", "3"), ("threads", "8")]).expect("good");
+        assert_eq!((read.processes, read.threads), (Some(3), Some(8)));
+    }
+
+    #[test]
+    fn tls_is_refused_and_not_served_in_the_clear() {
+        for key in ["ssl_pem", "certfile", "keyfile"] {
+            let problems = read(PASTE, &[(key, "x.pem")]).expect_err(key);
+            assert!(
+                problems[0].message.contains("TLS is not available yet"),
+                "{key}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_honoured_is_named() {
+        let warnings = read(WAITRESS, &[("ident", "x"), ("url_scheme", "http")])
+            .expect("good")
+            .warnings;
+        assert_eq!(warnings.len(), 1);
+        assert_eq!(
+            warnings[0].to_string(),
+            "site.ini:5: `ident` is not honoured"
+        );
+    }
+
+    #[test]
+    fn all_bad_values_are_reported() {
+        let problems = read(
+            PASTE,
+            &[
+                ("host", "a b"),
+                ("port", "http"),
+                ("threadpool_workers", "0"),
+            ],
+        )
+        .expect_err("bad");
+        assert_eq!(problems.len(), 3);
+    }
+
+    #[test]
+    fn a_server_that_is_not_http_is_refused() {
+        let problems = read("paste.script.flup_server:run_fcgi_thread", &[]).expect_err("FastCGI");
+        assert!(problems[0].message.contains("FastCGI"));
+    }
+
+    #[test]
+    fn an_unknown_server_is_a_warning() {
+        let read = read("acme:serve", &[("port", "99")]).expect("good");
+        assert_eq!(read.listen, [tcp("127.0.0.1", 99)]);
+        assert!(read.warnings[0].message.contains("acme:serve"));
+    }
+}

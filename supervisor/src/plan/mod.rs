@@ -1,0 +1,34 @@
+//! From the resolved tree to the plan: listeners, routes, apps and their settings.
+//!
+//! - [`spec`]: the plan as data.
+//! - [`cut`]: where the tree is cut into apps; [`stock`]: which filters fan out.
+//! - [`settings`]: `[isolate]` sections; [`keys`]: the table of their keys; [`units`]: how values are written.
+//! - [`listen`]: the addresses that `[server:main]` asks for.
+//! - [`build`]: all of it together.
+//! - [`diff`]: what a reload has to touch.
+
+pub mod address;
+pub mod build;
+pub mod cut;
+pub mod diff;
+#[cfg(test)]
+mod docs;
+mod domains;
+mod exec;
+mod filters;
+pub mod identity;
+pub mod keys;
+pub mod listen;
+mod names;
+mod networks;
+mod region;
+mod sections;
+mod servers;
+pub mod settings;
+pub mod spec;
+pub mod stock;
+mod suggest;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod units;
+mod values;

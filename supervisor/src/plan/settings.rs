@@ -1,0 +1,452 @@
+//! `[isolate]` and `[isolate:NAME]`: read once, overlaid per app, checked as a whole.
+
+use super::identity::{Accounts, identity};
+use super::keys::{Draft, KEYS, LogTarget, Scope, key};
+use super::names;
+use super::spec::Settings;
+use super::suggest::nearest;
+use crate::config::problem::{Place, Problem};
+use crate::router::message::AccessLog;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// One option with its interpolated value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub key: String,
+    pub value: String,
+    pub place: Place,
+}
+
+/// One of our sections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The app that it is about; none for `[isolate]`.
+    pub app: Option<String>,
+    pub place: Place,
+    pub entries: Vec<Entry>,
+}
+
+/// The app that a section name speaks of: `Some(None)` for `isolate`, `Some(Some("blog"))` for `isolate:blog`;
+/// none for all other sections.
+pub fn subject(section: &str) -> Option<Option<String>> {
+    match section.split_once(':') {
+        None => (section == "isolate").then_some(None),
+        Some((prefix, name)) => (prefix == "isolate").then(|| Some(name.trim().to_owned())),
+    }
+}
+
+/// Settings of the file, read but not yet applied to apps.
+#[derive(Debug)]
+pub struct Sheet {
+    base: Sourced,
+    parts: Vec<Part>,
+    here: std::path::PathBuf,
+}
+
+/// A draft that remembers where each key was set last.
+#[derive(Debug, Clone, Default)]
+struct Sourced {
+    draft: Draft,
+    places: BTreeMap<String, Place>,
+}
+
+/// Settings of one app, complete.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    pub settings: Settings,
+    pub python: Option<std::path::PathBuf>,
+    pub strip_prefix: bool,
+}
+
+impl Sheet {
+    /// Reads all sections. `defaults` holds what `[server:main]` says about threads and processes; `here` is the
+    /// directory of the file, for relative paths.
+    ///
+    /// Unknown keys, keys in the wrong kind of section and two sections for the same app are problems; reading goes on
+    /// behind each, so that all are reported.
+    pub fn read(
+        parts: Vec<Part>,
+        defaults: Settings,
+        here: &Path,
+        problems: &mut Vec<Problem>,
+    ) -> Sheet {
+        let mut base = Sourced {
+            draft: Draft {
+                settings: defaults,
+                ..Draft::default()
+            },
+            ..Sourced::default()
+        };
+        for part in parts.iter().filter(|part| part.app.is_none()) {
+            base.apply(part, here, problems);
+        }
+        let mut seen: BTreeMap<&str, &Place> = BTreeMap::new();
+        for part in &parts {
+            let Some(app) = part.app.as_deref() else {
+                continue;
+            };
+            // Values are checked here, once, whether or not there is such an app.
+            base.clone().apply(part, here, problems);
+            if let Some(first) = seen.insert(app, &part.place) {
+                problems.push(
+                    setting(format!("app `{app}` has two sections of settings"))
+                        .at(&part.place.file, part.place.line)
+                        .hint(format!(
+                            "move the options to the section at {}:{}",
+                            first.file.display(),
+                            first.line
+                        )),
+                );
+            }
+        }
+        Sheet {
+            base,
+            parts,
+            here: here.to_owned(),
+        }
+    }
+
+    /// What `[isolate]` says about the site.
+    pub fn site(&self) -> &Draft {
+        &self.base.draft
+    }
+
+    /// The access log with its format.
+    pub fn access_log(&self) -> AccessLog {
+        let format = self.base.draft.access_log_format;
+        match &self.base.draft.access_log {
+            LogTarget::Off => AccessLog::Off,
+            LogTarget::Stdout => AccessLog::Stdout { format },
+            LogTarget::File(path) => AccessLog::File {
+                path: path.clone(),
+                format,
+            },
+        }
+    }
+
+    /// The settings of the app called `name`. Combinations that make no sense are problems.
+    pub fn app(&self, name: &str, accounts: &dyn Accounts, problems: &mut Vec<Problem>) -> Policy {
+        let mut sourced = self.base.clone();
+        for part in self.parts.iter().filter(|part| {
+            part.app
+                .as_deref()
+                .is_some_and(|app| names::safe(app) == name)
+        }) {
+            sourced.apply(part, &self.here, &mut Vec::new());
+        }
+        sourced.finish(accounts, problems)
+    }
+
+    /// Warnings for sections about apps that are not in `apps`.
+    pub fn strangers(&self, apps: &[&str]) -> Vec<Problem> {
+        let strange = |part: &&Part| {
+            part.app
+                .as_deref()
+                .is_some_and(|app| !apps.contains(&names::safe(app).as_str()))
+        };
+        self.parts
+            .iter()
+            .filter(strange)
+            .map(|part| {
+                let app = part.app.as_deref().unwrap_or_default();
+                let warning = Problem::new(
+                    "Warning",
+                    format!("[isolate:{app}] is about no app that is served here"),
+                )
+                .at(&part.place.file, part.place.line);
+                match nearest(app, apps.iter().copied()) {
+                    Some(name) => warning.hint(format!("did you mean [isolate:{name}]?")),
+                    None if apps.is_empty() => warning,
+                    None => warning.hint(format!(
+                        "the apps are {}; leave it as it is if it belongs to another --app-name",
+                        apps.join(", ")
+                    )),
+                }
+            })
+            .collect()
+    }
+}
+
+impl Sourced {
+    fn apply(&mut self, part: &Part, here: &Path, problems: &mut Vec<Problem>) {
+        for entry in &part.entries {
+            match self.set(part, entry, here) {
+                Ok(()) => {
+                    self.places.insert(entry.key.clone(), entry.place.clone());
+                }
+                Err(problem) => problems.push(problem.at(&entry.place.file, entry.place.line)),
+            }
+        }
+    }
+
+    fn set(&mut self, part: &Part, entry: &Entry, here: &Path) -> Result<(), Problem> {
+        let Some(row) = key(&entry.key) else {
+            let unknown = setting(format!("unknown setting `{}`", entry.key));
+            let fitting = KEYS
+                .iter()
+                .filter(|row| part.app.is_none() || row.scope == Scope::App)
+                .map(|row| row.name);
+            return Err(match nearest(&entry.key, fitting) {
+                Some(name) => unknown.hint(format!("did you mean `{name}`?")),
+                None => unknown.hint("docs/settings.md lists all settings"),
+            });
+        };
+        if part.app.is_some() && row.scope == Scope::Site {
+            return Err(
+                setting(format!("`{}` is no setting of a single app", row.name))
+                    .hint("move it to [isolate]"),
+            );
+        }
+        (row.set)(&mut self.draft, &entry.value, here).map_err(|expected| {
+            setting(format!(
+                "`{} = {}`: {expected}",
+                row.name,
+                brief(&entry.value)
+            ))
+        })
+    }
+
+    fn finish(mut self, accounts: &dyn Accounts, problems: &mut Vec<Problem>) -> Policy {
+        let settings = &mut self.draft.settings;
+        let mut refuse = |key: &str, message: String, hint: String| {
+            let problem = setting(message).hint(hint);
+            problems.push(match self.places.get(key) {
+                Some(place) => problem.at(&place.file, place.line),
+                None => problem,
+            });
+        };
+        match identity(
+            self.draft.user.as_deref(),
+            self.draft.group.as_deref(),
+            accounts,
+        ) {
+            Ok(user) => settings.user = user,
+            Err(refusal) => refuse(refusal.key, refusal.message, refusal.hint),
+        }
+        if settings.restart_delay > settings.restart_max_delay {
+            let key = if self.places.contains_key("restart_delay") {
+                "restart_delay"
+            } else {
+                "restart_max_delay"
+            };
+            refuse(
+                key,
+                "`restart_delay` is longer than `restart_max_delay`".to_owned(),
+                "raise `restart_max_delay` or lower `restart_delay`".to_owned(),
+            );
+        }
+        for (key, value) in [
+            ("start_timeout", settings.start_timeout),
+            ("crash_window", settings.crash_window),
+            ("restart_delay", settings.restart_delay),
+        ] {
+            if value.is_zero() {
+                refuse(
+                    key,
+                    format!("`{key}` cannot be zero"),
+                    "write a duration above zero".to_owned(),
+                );
+            }
+        }
+        Policy {
+            settings: self.draft.settings,
+            python: self.draft.python,
+            strip_prefix: self.draft.strip_prefix.0,
+        }
+    }
+}
+
+fn setting(message: impl Into<String>) -> Problem {
+    Problem::new("SettingError", message)
+}
+
+/// The first line of a value, shortened; settings hold no secrets but an environment may.
+fn brief(value: &str) -> String {
+    const LONGEST: usize = 40;
+    let line = value.trim().lines().next().unwrap_or_default();
+    let short: String = line.chars().take(LONGEST).collect();
+    if short.len() < value.trim().len() {
+        format!("{short}…")
+    } else {
+        short
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::spec::User;
+    use std::time::Duration;
+
+    struct Nobody;
+
+    impl Accounts for Nobody {
+        fn own(&self) -> User {
+            User {
+                name: "me".to_owned(),
+                uid: 1000,
+                gid: 1000,
+                groups: vec![1000],
+            }
+        }
+        fn user(&self, name: &str) -> Option<User> {
+            (name == "www").then(|| User {
+                name: name.to_owned(),
+                uid: 33,
+                gid: 33,
+                groups: vec![33],
+            })
+        }
+        fn group(&self, _: &str) -> Option<u32> {
+            None
+        }
+    }
+
+    fn place(line: usize) -> Place {
+        Place {
+            file: "site.ini".into(),
+            line,
+        }
+    }
+
+    fn part(app: Option<&str>, line: usize, entries: &[(&str, &str)]) -> Part {
+        let entries = entries
+            .iter()
+            .enumerate()
+            .map(|(index, (key, value))| Entry {
+                key: (*key).to_owned(),
+                value: (*value).to_owned(),
+                place: place(line + 1 + index),
+            })
+            .collect();
+        Part {
+            app: app.map(str::to_owned),
+            place: place(line),
+            entries,
+        }
+    }
+
+    fn read(parts: Vec<Part>) -> (Sheet, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let sheet = Sheet::read(parts, Settings::default(), Path::new("/srv"), &mut problems);
+        (sheet, problems)
+    }
+
+    #[test]
+    fn an_app_overlays_the_defaults() {
+        let (sheet, problems) = read(vec![
+            part(
+                Some("blog"),
+                5,
+                &[("processes", "3"), ("environment", "B=2")],
+            ),
+            part(
+                None,
+                1,
+                &[
+                    ("processes", "2"),
+                    ("queue", "7"),
+                    ("environment", "A=1 B=1"),
+                ],
+            ),
+        ]);
+        assert_eq!(problems, []);
+        let mut problems = Vec::new();
+        let blog = sheet.app("blog", &Nobody, &mut problems).settings;
+        assert_eq!((blog.processes, blog.queue), (3, 7));
+        assert_eq!(blog.environment.get("B").map(String::as_str), Some("2"));
+        assert_eq!(blog.environment.get("A").map(String::as_str), Some("1"));
+        assert_eq!(
+            sheet.app("wiki", &Nobody, &mut problems).settings.processes,
+            2
+        );
+        assert_eq!(problems, []);
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_line_and_a_suggestion() {
+        let (_, problems) = read(vec![part(None, 1, &[("proceses", "2")])]);
+        assert_eq!(problems.len(), 1);
+        assert_eq!(
+            problems[0].to_string(),
+            "site.ini:2: unknown setting `proceses`"
+        );
+        assert_eq!(
+            problems[0].hint.as_deref(),
+            Some("did you mean `processes`?")
+        );
+    }
+
+    #[test]
+    fn all_bad_values_are_reported_at_once_and_once() {
+        let (sheet, problems) = read(vec![
+            part(None, 1, &[("processes", "0"), ("queue_timeout", "10")]),
+            part(Some("a"), 9, &[("nice", "x")]),
+        ]);
+        assert_eq!(problems.len(), 3);
+        let mut later = Vec::new();
+        sheet.app("a", &Nobody, &mut later);
+        assert_eq!(later, []);
+    }
+
+    #[test]
+    fn site_settings_are_not_for_one_app() {
+        let (_, problems) = read(vec![part(Some("a"), 1, &[("fan_out", "off")])]);
+        assert_eq!(problems[0].hint.as_deref(), Some("move it to [isolate]"));
+    }
+
+    #[test]
+    fn delays_that_contradict_each_other_are_an_error() {
+        let (sheet, _) = read(vec![part(None, 1, &[("restart_delay", "1m")])]);
+        let mut problems = Vec::new();
+        sheet.app("a", &Nobody, &mut problems);
+        assert_eq!(
+            problems[0].to_string(),
+            "site.ini:2: `restart_delay` is longer than `restart_max_delay`"
+        );
+    }
+
+    #[test]
+    fn another_user_needs_privilege() {
+        let (sheet, _) = read(vec![part(None, 1, &[("user", "www")])]);
+        let mut problems = Vec::new();
+        sheet.app("a", &Nobody, &mut problems);
+        assert!(
+            problems[0].message.starts_with("only root"),
+            "{}",
+            problems[0].message
+        );
+    }
+
+    #[test]
+    fn a_section_for_no_app_is_a_warning_with_a_suggestion() {
+        let (sheet, _) = read(vec![part(Some("blgo"), 4, &[])]);
+        let warnings = sheet.strangers(&["blog", "wiki"]);
+        assert_eq!(
+            warnings[0].hint.as_deref(),
+            Some("did you mean [isolate:blog]?")
+        );
+        assert_eq!(sheet.strangers(&["blgo"]), []);
+    }
+
+    #[test]
+    fn the_sections_are_recognised_by_name() {
+        assert_eq!(subject("isolate"), Some(None));
+        assert_eq!(subject("isolate: blog"), Some(Some("blog".to_owned())));
+        assert_eq!(subject("isolated"), None);
+        assert_eq!(subject("app:isolate"), None);
+    }
+
+    #[test]
+    fn durations_reach_the_settings() {
+        let (sheet, _) = read(vec![part(
+            None,
+            1,
+            &[("drain_timeout", "5m"), ("request_timeout", "2s")],
+        )]);
+        let settings = sheet.app("a", &Nobody, &mut Vec::new()).settings;
+        assert_eq!(settings.drain_timeout, Duration::from_secs(300));
+        assert_eq!(settings.request_timeout, Some(Duration::from_secs(2)));
+    }
+}

@@ -1,0 +1,183 @@
+//! The plan as data: all that a configuration asks for, validated, nothing left to interpret.
+
+use crate::config::problem::Problem;
+use crate::config::tree::{Node, Origin};
+use crate::router::message::{AccessLog, Handover, RouteNode, WorkerAddress};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that `paster serve` needs to know about a configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Absolute path of the file that was given.
+    pub config: PathBuf,
+    pub listen: Vec<Listen>,
+    pub root: RouteNode,
+    /// By name.
+    pub apps: BTreeMap<String, AppSpec>,
+    /// `[DEFAULT] debug`.
+    pub debug: bool,
+    pub trusted_proxy: Vec<String>,
+    pub access_log: AccessLog,
+    /// Where the tree was cut, and why not finer, in words for people.
+    pub cuts: Vec<Cut>,
+    pub warnings: Vec<Problem>,
+    /// Every file that was read.
+    pub files: Vec<PathBuf>,
+}
+
+/// One address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Listen {
+    /// `host` is a name or literal address; it may resolve to several addresses.
+    Tcp { host: String, port: u16 },
+    /// Path and permission bits.
+    Unix { path: PathBuf, mode: u32 },
+}
+
+/// One explanation for `paster check`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cut {
+    /// The section (or URI) of the node, e.g. `app:blog`.
+    pub node: String,
+    /// The app that it became or belongs to; none for a level that the proxy maps.
+    pub app: Option<String>,
+    pub why: String,
+}
+
+/// The resolved form of one app: one worker group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AppSpec {
+    pub name: String,
+    pub origin: Origin,
+    pub kind: AppKind,
+    /// Where it is visible, for people and `status`: `/blog`, `//ex.org/blog` (with a domain), `(not found)`.
+    pub mounts: Vec<String>,
+    pub handover: Handover,
+    pub settings: Settings,
+    /// Value of `debug` in the app's `global_conf`.
+    pub debug: bool,
+}
+
+/// What runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AppKind {
+    /// Hosted by our Python host.
+    Python {
+        tree: Box<Node>,
+        interpreter: PathBuf,
+        /// Directories to put on `sys.path` (the INI file's first).
+        python_path: Vec<PathBuf>,
+        /// The INI file that has a `[loggers]` section, if any.
+        logging: Option<PathBuf>,
+    },
+    /// Any program; placeholders (`{socket}` …) still in place.
+    Exec { argv: Vec<String>, node: Box<Node> },
+    /// Runs elsewhere, never spawned.
+    Upstream { address: WorkerAddress },
+}
+
+/// When a worker that ended is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    Always,
+    OnFailure,
+    Never,
+}
+
+/// How an app says that it can serve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Readiness {
+    /// `READY=1` if it comes, else the first successful connect.
+    Auto,
+    Notify,
+    Accept,
+    /// GET this path: 200 to 399.
+    Http(String),
+}
+
+/// Policy of one app: `[isolate]` overlaid with `[isolate:NAME]`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Settings {
+    pub processes: u32,
+    pub threads: u32,
+    pub ready: Readiness,
+    pub start_timeout: Duration,
+    pub min_healthy: Duration,
+    pub drain_timeout: Duration,
+    pub stop_timeout: Duration,
+    pub request_timeout: Option<Duration>,
+    pub watchdog: Option<Duration>,
+    pub idle_timeout: Option<Duration>,
+    pub max_lifetime: Option<Duration>,
+    pub max_requests: Option<u64>,
+    /// In bytes, of the worker process alone.
+    pub max_memory: Option<u64>,
+    pub queue: usize,
+    pub queue_timeout: Duration,
+    pub restart: Restart,
+    pub restart_delay: Duration,
+    pub restart_max_delay: Duration,
+    pub crash_limit: u32,
+    pub crash_window: Duration,
+    /// Working directory of the workers; none: paster's own, as with the original.
+    pub directory: Option<PathBuf>,
+    /// Added to paster's own environment.
+    pub environment: BTreeMap<String, String>,
+    /// Numeric ids, looked up while planning.
+    pub user: Option<User>,
+    pub umask: Option<u32>,
+    pub nice: Option<i32>,
+    /// `limit_*`: resource name (`nofile` …) to soft and hard limit; none is unlimited.
+    pub limits: BTreeMap<String, Option<u64>>,
+    pub no_new_privileges: bool,
+}
+
+/// The identity of an app's workers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct User {
+    pub name: String,
+    pub uid: u32,
+    pub gid: u32,
+    /// Supplementary groups (initgroups).
+    pub groups: Vec<u32>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            processes: 1,
+            threads: 4,
+            ready: Readiness::Auto,
+            start_timeout: Duration::from_secs(60),
+            min_healthy: Duration::ZERO,
+            drain_timeout: Duration::from_secs(30),
+            stop_timeout: Duration::from_secs(10),
+            request_timeout: None,
+            watchdog: None,
+            idle_timeout: None,
+            max_lifetime: None,
+            max_requests: None,
+            max_memory: None,
+            queue: 1000,
+            queue_timeout: Duration::from_secs(30),
+            restart: Restart::Always,
+            restart_delay: Duration::from_millis(100),
+            restart_max_delay: Duration::from_secs(30),
+            crash_limit: 5,
+            crash_window: Duration::from_secs(60),
+            directory: None,
+            environment: BTreeMap::new(),
+            user: None,
+            umask: None,
+            nice: None,
+            limits: BTreeMap::new(),
+            no_new_privileges: true,
+        }
+    }
+}

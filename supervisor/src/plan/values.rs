@@ -1,0 +1,138 @@
+//! How the values of single keys are read and written, where `units` is not enough.
+
+use super::spec::Readiness;
+use super::units::{duration, number, size};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(super) fn readiness(text: &str) -> Result<Readiness, String> {
+    match text.trim() {
+        "auto" => Ok(Readiness::Auto),
+        "notify" => Ok(Readiness::Notify),
+        "accept" => Ok(Readiness::Accept),
+        other => match other.strip_prefix("http:") {
+            Some(path) if path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()) => {
+                Ok(Readiness::Http(path.to_owned()))
+            }
+            Some(_) => Err("expected a path after `http:`, such as `http:/health`".to_owned()),
+            None => Err("expected `auto`, `notify`, `accept` or `http:/path`".to_owned()),
+        },
+    }
+}
+
+pub(super) fn show_readiness(ready: &Readiness) -> String {
+    match ready {
+        Readiness::Auto => "auto".to_owned(),
+        Readiness::Notify => "notify".to_owned(),
+        Readiness::Accept => "accept".to_owned(),
+        Readiness::Http(path) => format!("http:{path}"),
+    }
+}
+
+pub(super) fn read_limit(
+    text: &str,
+    read: fn(&str) -> Result<u64, String>,
+) -> Result<Option<u64>, String> {
+    if text.trim() == "unlimited" {
+        return Ok(None);
+    }
+    read(text)
+        .map(Some)
+        .map_err(|expected| format!("{expected}, or `unlimited`"))
+}
+
+pub(super) fn show_limit(limit: Option<&Option<u64>>, show: fn(u64) -> String) -> Option<String> {
+    Some(match limit {
+        None => "(inherited)".to_owned(),
+        Some(None) => "unlimited".to_owned(),
+        Some(Some(limit)) => show(*limit),
+    })
+}
+
+pub(super) fn count(text: &str) -> Result<u64, String> {
+    number(text, 1, u64::from(u32::MAX))
+}
+
+/// CPU time is limited in whole seconds (`setrlimit(2)`); a bare number means seconds.
+pub(super) fn seconds(text: &str) -> Result<u64, String> {
+    if let Ok(seconds) = number(text, 1, u64::from(u32::MAX)) {
+        return Ok(seconds);
+    }
+    match duration(text) {
+        Ok(parsed) if parsed >= Duration::from_secs(1) && parsed.subsec_nanos() == 0 => {
+            Ok(parsed.as_secs())
+        }
+        _ => Err("expected whole seconds such as `30s` or `5m`".to_owned()),
+    }
+}
+
+pub(super) fn word(text: &str, what: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c == ':' || c == '\0') {
+        return Err(format!("expected {what}"));
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn path(text: &str, here: &Path) -> Result<PathBuf, String> {
+    let text = text.trim();
+    if text.is_empty() || text.contains(['\n', '\0']) {
+        return Err("expected a path".to_owned());
+    }
+    Ok(here.join(text))
+}
+
+/// A program: a bare name is looked up on PATH later, everything else is a path.
+pub(super) fn program(text: &str, here: &Path) -> Result<PathBuf, String> {
+    let text = text.trim();
+    if text.contains('/') || text.is_empty() {
+        path(text, here)
+    } else {
+        word(text, "an interpreter").map(PathBuf::from)
+    }
+}
+
+/// `NAME=VALUE` words, split as a shell does, so that a value with spaces is quoted.
+pub(super) fn environment(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let expected = "expected NAME=VALUE words; a value with spaces is written NAME=\"a b\"";
+    let words = shlex::split(text).ok_or_else(|| format!("{expected}; a quote is not closed"))?;
+    words
+        .into_iter()
+        .map(|word| match word.split_once('=') {
+            Some((name, value)) if is_name(name) && !value.contains('\0') => {
+                Ok((name.to_owned(), value.to_owned()))
+            }
+            _ => Err(format!("{expected}, found `{}`", word.escape_debug())),
+        })
+        .collect()
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.' || b == b'-')
+}
+
+/// A number from 1, or `off`.
+pub(super) fn optional_count(text: &str) -> Result<Option<u64>, String> {
+    match text {
+        "off" => Ok(None),
+        text => number(text, 1, u64::MAX)
+            .map(Some)
+            .map_err(|error| format!("{error}, or `off`")),
+    }
+}
+
+/// A size above zero, or `off`.
+pub(super) fn optional_size(text: &str) -> Result<Option<u64>, String> {
+    match text {
+        "off" => Ok(None),
+        text => match size(text).map_err(|error| format!("{error}, or `off`"))? {
+            0 => Err("expected a size above zero, or `off`".to_owned()),
+            bytes => Ok(Some(bytes)),
+        },
+    }
+}

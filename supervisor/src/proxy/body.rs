@@ -1,0 +1,359 @@
+//! Bodies on their way through: the client's towards a worker, a worker's towards the client. Each chunk passes as it
+//! comes, with the back-pressure of whoever is slower.
+
+use super::connection::ConnectionState;
+use super::exchange::Finish;
+use super::limits;
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::cell::Cell;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// What the *client* did wrong while it sent a body. hyper reports it as an error of the worker's connection; this
+/// is how the blame finds its way back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyFault {
+    /// Broken chunked coding, or less than announced.
+    Broken,
+    /// Nothing came for too long.
+    Late,
+}
+
+/// The error that a body yields. It aborts the message that the body belongs to.
+#[derive(Debug)]
+pub(super) struct BodyError(&'static str);
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+/// Shared between a request and its body, which lives in another task while it is sent.
+pub(super) type SharedFault = Rc<Cell<Option<BodyFault>>>;
+
+/// A request body as it comes from the client. Trailers are dropped.
+#[derive(Debug)]
+pub(super) struct ClientBody {
+    incoming: Incoming,
+    state: Arc<ConnectionState>,
+    fault: SharedFault,
+    ended: bool,
+}
+
+impl ClientBody {
+    pub(super) fn new(incoming: Incoming, state: Arc<ConnectionState>) -> Self {
+        let ended = incoming.is_end_stream();
+        state.set_body_open(!ended);
+        Self {
+            incoming,
+            state,
+            fault: SharedFault::default(),
+            ended,
+        }
+    }
+
+    pub(super) fn fault(&self) -> SharedFault {
+        Rc::clone(&self.fault)
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.state.set_body_open(false);
+    }
+
+    fn fail(&mut self, fault: BodyFault) -> BodyError {
+        self.fault.set(Some(fault));
+        BodyError("the client did not send its body")
+    }
+
+    /// The next bytes; none at the end.
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Pending => {
+                self.state.body_wanted(cx.waker());
+                if self.state.body_is_late() {
+                    return Poll::Ready(Some(Err(self.fail(BodyFault::Late))));
+                }
+                Poll::Pending
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                self.state.body_progress();
+                if let Ok(data) = frame.into_data() {
+                    if self.incoming.is_end_stream() {
+                        self.end();
+                    }
+                    Poll::Ready(Some(Ok(data)))
+                } else {
+                    self.end();
+                    Poll::Ready(None)
+                }
+            }
+            Poll::Ready(Some(Err(_))) => {
+                self.state.body_progress();
+                Poll::Ready(Some(Err(self.fail(BodyFault::Broken))))
+            }
+            Poll::Ready(None) => {
+                self.state.body_progress();
+                self.end();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    /// Reads ahead up to [`limits::REPLAY`] bytes: all that the client sends when `wait`, else only what is there.
+    ///
+    /// # Errors
+    /// When the client breaks off; [`Self::fault`] says how.
+    pub(super) async fn read_ahead(mut self, wait: ReadAhead) -> Result<RequestBody, BodyError> {
+        let mut first: Option<BytesMut> = None;
+        let ended = std::future::poll_fn(|cx| {
+            loop {
+                let have = first.as_ref().map_or(0, BytesMut::len);
+                if have >= limits::REPLAY {
+                    return Poll::Ready(Ok(self.ended));
+                }
+                match self.poll_data(cx) {
+                    Poll::Ready(None) => return Poll::Ready(Ok(true)),
+                    Poll::Ready(Some(Ok(data))) => match &mut first {
+                        Some(buffer) => buffer.extend_from_slice(&data),
+                        none => *none = Some(BytesMut::from(data)),
+                    },
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                    Poll::Pending if wait == ReadAhead::Wait => return Poll::Pending,
+                    Poll::Pending => return Poll::Ready(Ok(false)),
+                }
+            }
+        })
+        .await?;
+        let first = first.map(BytesMut::freeze);
+        Ok(match (ended, first) {
+            (true, None) => RequestBody::Empty,
+            (true, Some(all)) => RequestBody::Whole(all),
+            (false, first) => RequestBody::Stream { first, rest: self },
+        })
+    }
+}
+
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        if !self.ended {
+            // The answer must reach a client that is still sending.
+            self.state.set_linger();
+            self.state.set_body_open(false);
+            self.state.body_progress();
+        }
+    }
+}
+
+/// How [`ClientBody::read_ahead`] goes about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadAhead {
+    /// Until the end, or the buffer is full.
+    Wait,
+    /// What is there already.
+    Now,
+}
+
+/// A request body as a worker gets it.
+#[derive(Debug)]
+pub(super) enum RequestBody {
+    Empty,
+    /// Known to its end: can be sent again.
+    Whole(Bytes),
+    Stream {
+        first: Option<Bytes>,
+        rest: ClientBody,
+    },
+}
+
+impl RequestBody {
+    /// Known to its end.
+    pub(super) fn is_whole(&self) -> bool {
+        !matches!(self, Self::Stream { .. })
+    }
+
+    /// The same once more, where that is possible.
+    pub(super) fn replay(&self) -> Option<Self> {
+        match self {
+            Self::Empty => Some(Self::Empty),
+            Self::Whole(all) => Some(Self::Whole(all.clone())),
+            Self::Stream { .. } => None,
+        }
+    }
+
+    pub(super) fn fault(&self) -> Option<SharedFault> {
+        match self {
+            Self::Stream { rest, .. } => Some(rest.fault()),
+            _ => None,
+        }
+    }
+
+    /// Bytes, if that is known beforehand.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.size_hint().exact()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        match this {
+            Self::Empty => Poll::Ready(None),
+            Self::Whole(all) => {
+                let all = std::mem::take(all);
+                *this = Self::Empty;
+                Poll::Ready(Some(Ok(Frame::data(all))))
+            }
+            Self::Stream { first, rest } => match first.take() {
+                Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
+                None => rest
+                    .poll_data(cx)
+                    .map(|next| next.map(|data| data.map(Frame::data))),
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Whole(all) => all.is_empty(),
+            Self::Stream { first, rest } => first.is_none() && rest.ended,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(all) => SizeHint::with_exact(all.len() as u64),
+            Self::Stream { first, rest } => {
+                let before = first.as_ref().map_or(0, |first| first.len() as u64);
+                let left = rest.incoming.size_hint();
+                match left.exact() {
+                    Some(left) => SizeHint::with_exact(before + left),
+                    None => SizeHint::new(),
+                }
+            }
+        }
+    }
+}
+
+/// A response body as the client gets it.
+#[derive(Debug)]
+pub(super) enum ResponseBody {
+    Empty,
+    /// One of ours.
+    Whole(Bytes),
+    Worker(WorkerBody),
+}
+
+/// What comes from a worker, together with what is to be done at its end. Trailers are dropped.
+#[derive(Debug)]
+pub(super) struct WorkerBody {
+    incoming: Incoming,
+    finish: Option<Finish>,
+}
+
+impl ResponseBody {
+    /// `finish` is completed at the end of the body (which may be now), or dropped when it does not get there.
+    pub(super) fn worker(incoming: Incoming, finish: Finish) -> Self {
+        if incoming.is_end_stream() {
+            finish.complete();
+            Self::Empty
+        } else {
+            let finish = Some(finish);
+            Self::Worker(WorkerBody { incoming, finish })
+        }
+    }
+}
+
+impl WorkerBody {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Poll::Ready(next) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            return Poll::Pending;
+        };
+        Poll::Ready(match next.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(data))) => {
+                if let Some(finish) = &mut self.finish {
+                    finish.sent(data.len());
+                }
+                if self.incoming.is_end_stream() {
+                    self.complete();
+                }
+                Some(Ok(Frame::data(data)))
+            }
+            Some(Ok(Err(_trailers))) => {
+                self.complete();
+                None
+            }
+            Some(Err(_)) => {
+                // Dropped, not completed: the connection to the worker is of no use any more.
+                self.finish = None;
+                Some(Err(BodyError("the worker did not send its body")))
+            }
+            None => {
+                self.complete();
+                None
+            }
+        })
+    }
+
+    fn complete(&mut self) {
+        if let Some(finish) = self.finish.take() {
+            finish.complete();
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        match this {
+            Self::Empty => Poll::Ready(None),
+            Self::Whole(all) => {
+                let all = std::mem::take(all);
+                *this = Self::Empty;
+                Poll::Ready(Some(Ok(Frame::data(all))))
+            }
+            Self::Worker(body) => body.poll_data(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Whole(all) => all.is_empty(),
+            Self::Worker(body) => body.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(all) => SizeHint::with_exact(all.len() as u64),
+            Self::Worker(body) => body.incoming.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! What is known of one client connection while it is served: its phase, who waits for whom, and its deadlines.
+//!
+//! Deadlines are not timers: each thread looks over its connections a few times a second ([`ConnectionState::due`]),
+//! so a request costs a few relaxed stores instead of timer operations. All fields are written by one thread; they
+//! are atomics because hyper wants an upgradable connection to be `Send`.
+
+use super::head_scan::HeadFacts;
+use super::limits;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Waker;
+
+/// Where a connection is between two requests and within one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// Accepted, nothing was read yet.
+    Fresh,
+    /// Between two requests.
+    Idle,
+    /// The first bytes of a head were read.
+    Head,
+    /// A request is being served.
+    Busy,
+    /// We have said all that we will say and read on for a moment, so that our answer is not lost to a reset.
+    Lingering,
+}
+
+impl Phase {
+    fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Fresh,
+            1 => Self::Idle,
+            2 => Self::Head,
+            3 => Self::Busy,
+            _ => Self::Lingering,
+        }
+    }
+}
+
+/// What the bytes belong to that a client sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    NewHead,
+    Head,
+    /// A body, or what was sent before its turn.
+    Body,
+}
+
+/// What a connection needs from its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    /// A deadline has passed: close, nobody is owed an answer.
+    Close,
+    /// See whether the client has gone (the descriptor says so even while nobody reads it).
+    CheckPeer,
+}
+
+/// Shared by the connection's task, its I/O and its requests.
+#[derive(Debug)]
+pub(super) struct ConnectionState {
+    clock: Arc<Clock>,
+    phase: AtomicU8,
+    /// Since when, on the thread's clock.
+    since: AtomicU64,
+    /// Since when a write makes no progress; 0: it does, or there is none.
+    write_blocked: AtomicU64,
+    /// Since when we wait for more of a request body; 0: we do not.
+    body_wanted: AtomicU64,
+    check_peer: AtomicBool,
+    closing: AtomicBool,
+    body_open: AtomicBool,
+    head_facts: AtomicU64,
+    linger: AtomicBool,
+    finish: AtomicBool,
+    waker: OnceLock<Waker>,
+    body_reader: Mutex<Option<Waker>>,
+}
+
+/// Milliseconds as of the last look around, for all connections of a thread. Never 0.
+#[derive(Debug)]
+pub(super) struct Clock(AtomicU64);
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(super::clock::now_ms()))
+    }
+
+    pub(super) fn tick(&self) -> u64 {
+        let now = super::clock::now_ms();
+        self.0.store(now, Relaxed);
+        now
+    }
+
+    fn now(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+impl ConnectionState {
+    pub(super) fn new(clock: Arc<Clock>) -> Self {
+        let since = AtomicU64::new(clock.now());
+        Self {
+            clock,
+            phase: AtomicU8::new(Phase::Fresh as u8),
+            since,
+            write_blocked: AtomicU64::new(0),
+            body_wanted: AtomicU64::new(0),
+            check_peer: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            body_open: AtomicBool::new(false),
+            head_facts: AtomicU64::new(0),
+            linger: AtomicBool::new(false),
+            finish: AtomicBool::new(false),
+            waker: OnceLock::new(),
+            body_reader: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        Phase::from_number(self.phase.load(Relaxed))
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+        self.since.store(self.clock.now(), Relaxed);
+    }
+
+    /// Bytes came from the client. What of them may be the beginning of a head, or more of it?
+    pub(super) fn was_read(&self) -> Reading {
+        // A body may go on after its request has been answered.
+        if self.body_open.load(Relaxed) {
+            return Reading::Body;
+        }
+        match self.phase() {
+            Phase::Fresh | Phase::Idle => {
+                self.enter(Phase::Head);
+                Reading::NewHead
+            }
+            Phase::Head => Reading::Head,
+            Phase::Busy | Phase::Lingering => Reading::Body,
+        }
+    }
+
+    /// A head has come to its end, with these facts.
+    pub(super) fn saw_head(&self, found: HeadFacts) {
+        let size = u64::try_from(found.size)
+            .unwrap_or(u64::MAX)
+            .min(u64::from(u32::MAX));
+        let packed =
+            1 << 63 | size << 16 | u64::from(found.codings) << 8 | u64::from(found.lengths);
+        self.head_facts.store(packed, Relaxed);
+    }
+
+    /// The facts of the head that a request was made of, if they were seen. They are not for a head that
+    /// came in one piece with the end of an earlier request.
+    pub(super) fn take_head_facts(&self) -> Option<HeadFacts> {
+        let packed = self.head_facts.swap(0, Relaxed);
+        // After a body that was given up, what looked like a head may have been a part of it.
+        let sure = packed != 0 && !self.linger.load(Relaxed);
+        sure.then_some(HeadFacts {
+            lengths: (packed & 0xff) as u8,
+            codings: (packed >> 8 & 0xff) as u8,
+            size: (packed >> 16 & 0xffff_ffff) as usize,
+        })
+    }
+
+    /// A request body has begun or ended.
+    pub(super) fn set_body_open(&self, open: bool) {
+        self.body_open.store(open, Relaxed);
+    }
+
+    pub(super) fn write_progress(&self) {
+        if self.write_blocked.load(Relaxed) != 0 {
+            self.write_blocked.store(0, Relaxed);
+        }
+    }
+
+    pub(super) fn write_blocks(&self) {
+        if self.write_blocked.load(Relaxed) == 0 {
+            self.write_blocked.store(self.clock.now(), Relaxed);
+        }
+    }
+
+    /// The reader of a request body waits for the client; `waker` is told when that takes too long.
+    pub(super) fn body_wanted(&self, waker: &Waker) {
+        if self.body_wanted.load(Relaxed) == 0 {
+            self.body_wanted.store(self.clock.now(), Relaxed);
+        }
+        let mut reader = self
+            .body_reader
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !reader.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *reader = Some(waker.clone());
+        }
+    }
+
+    pub(super) fn body_progress(&self) {
+        if self.body_wanted.load(Relaxed) != 0 {
+            self.body_wanted.store(0, Relaxed);
+        }
+    }
+
+    /// The request body was waited for too long; its reader asks when it is polled.
+    pub(super) fn body_is_late(&self) -> bool {
+        let since = self.body_wanted.load(Relaxed);
+        since != 0 && self.clock.now().saturating_sub(since) >= limits::BODY_IDLE.as_millis() as u64
+    }
+
+    /// When the connection is closed, read on for a moment first.
+    pub(super) fn set_linger(&self) {
+        self.linger.store(true, Relaxed);
+    }
+
+    pub(super) fn lingers(&self) -> bool {
+        self.linger.load(Relaxed) || self.phase() == Phase::Head
+    }
+
+    pub(super) fn take_check_peer(&self) -> bool {
+        self.check_peer.load(Relaxed) && self.check_peer.swap(false, Relaxed)
+    }
+
+    /// End as soon as nothing is in flight.
+    pub(super) fn finish(&self) {
+        self.finish.store(true, Relaxed);
+        self.wake();
+    }
+
+    pub(super) fn take_finish(&self) -> bool {
+        self.finish.load(Relaxed) && self.finish.swap(false, Relaxed)
+    }
+
+    pub(super) fn closing(&self) -> bool {
+        self.closing.load(Relaxed)
+    }
+
+    /// Remembers the task; a task has one waker for its whole life.
+    pub(super) fn remember(&self, waker: &Waker) {
+        self.waker.get_or_init(|| waker.clone());
+    }
+
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Called a few times a second.
+    pub(super) fn look(&self, now: u64) {
+        if self.body_is_late() {
+            let reader = self
+                .body_reader
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let Some(reader) = reader {
+                reader.wake();
+            }
+        }
+        match self.due(now) {
+            Due::Nothing => {}
+            Due::Close => {
+                self.closing.store(true, Relaxed);
+                self.wake();
+            }
+            Due::CheckPeer => {
+                self.check_peer.store(true, Relaxed);
+                self.wake();
+            }
+        }
+    }
+
+    /// Milliseconds in this phase.
+    pub(super) fn age(&self, now: u64) -> u64 {
+        now.saturating_sub(self.since.load(Relaxed))
+    }
+
+    fn due(&self, now: u64) -> Due {
+        let blocked = self.write_blocked.load(Relaxed);
+        if blocked != 0 && now.saturating_sub(blocked) >= limits::WRITE_IDLE.as_millis() as u64 {
+            return Due::Close;
+        }
+        let limit = match self.phase() {
+            Phase::Fresh | Phase::Head => limits::HEAD,
+            Phase::Idle => limits::KEEP_ALIVE,
+            Phase::Lingering => limits::LINGER,
+            Phase::Busy => return self.due_while_busy(now),
+        };
+        if self.age(now) >= limit.as_millis() as u64 {
+            Due::Close
+        } else {
+            Due::Nothing
+        }
+    }
+
+    fn due_while_busy(&self, now: u64) -> Due {
+        if self.age(now) < limits::PEER_CHECK.as_millis() as u64 {
+            Due::Nothing
+        } else {
+            Due::CheckPeer
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> ConnectionState {
+        ConnectionState::new(Arc::new(Clock::new()))
+    }
+
+    fn later(state: &ConnectionState, seconds: u64) -> u64 {
+        state.clock.now() + seconds * 1000
+    }
+
+    #[test]
+    fn a_silent_client_is_closed_after_the_head_timeout() {
+        let state = state();
+        assert_eq!(state.due(later(&state, 14)), Due::Nothing);
+        assert_eq!(state.due(later(&state, 15)), Due::Close);
+    }
+
+    #[test]
+    fn dripping_bytes_do_not_extend_the_head_timeout() {
+        let state = state();
+        state.was_read();
+        state.was_read();
+        assert_eq!(state.phase(), Phase::Head);
+        assert_eq!(state.due(later(&state, 15)), Due::Close);
+    }
+
+    #[test]
+    fn an_idle_connection_has_its_own_longer_time() {
+        let state = state();
+        state.enter(Phase::Idle);
+        assert_eq!(state.due(later(&state, 74)), Due::Nothing);
+        assert_eq!(state.due(later(&state, 75)), Due::Close);
+    }
+
+    #[test]
+    fn a_request_in_flight_has_no_deadline_but_its_client_is_watched() {
+        let state = state();
+        state.enter(Phase::Busy);
+        assert_eq!(state.due(later(&state, 3600)), Due::CheckPeer);
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_closed() {
+        let state = state();
+        state.enter(Phase::Busy);
+        state.write_blocks();
+        assert_eq!(state.due(later(&state, 30)), Due::Close);
+        state.write_progress();
+        assert_eq!(state.due(later(&state, 30)), Due::CheckPeer);
+    }
+}

@@ -1,0 +1,278 @@
+//! The conversation with the supervisor. One loop applies tables, writes what the threads have to tell, and decides
+//! when the process ends.
+
+use super::access_log::AccessLogger;
+use super::inherited::Listener;
+use super::outbox::{Event, Outbox};
+use super::snapshot::Keeper;
+use super::thread::{Shared, start};
+use crate::router::message::{AppStats, FromProxy, Hello, ListenerInfo, Stats, Table, ToProxy};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// A line from the supervisor may be long (a table has all routes), but not endless.
+const LINE_LIMIT: u64 = 256 << 20;
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
+/// More threads than this do not pay for a hop.
+const THREADS: usize = 4;
+/// Descriptors that are not for client connections and their ways to workers.
+const RESERVED_DESCRIPTORS: u64 = 64;
+
+/// One message of the supervisor.
+///
+/// # Errors
+/// At the end of the stream (the supervisor is gone) and for what is no message.
+fn read_message(reader: &mut impl BufRead) -> io::Result<ToProxy> {
+    let mut line = Vec::new();
+    io::Read::take(&mut *reader, LINE_LIMIT).read_until(b'\n', &mut line)?;
+    if line.last() != Some(&b'\n') {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    serde_json::from_slice(&line).map_err(io::Error::from)
+}
+
+/// Runs the proxy on an open control socket until it is told to end.
+///
+/// # Errors
+/// When it cannot start: no valid first messages, no privileges to drop, no listeners, no threads.
+pub(super) fn run(control: UnixStream) -> io::Result<ExitCode> {
+    let mut reader = BufReader::new(control.try_clone()?);
+    let ToProxy::Hello(hello) = read_message(&mut reader)? else {
+        return Err(io::Error::other(
+            "the first message of the supervisor is not `hello`",
+        ));
+    };
+    let listeners = (0..hello.listeners.len())
+        .map(Listener::inherited)
+        .collect::<io::Result<Vec<_>>>()?;
+    super::privileges::drop_to(hello.run_as)?;
+    let table = loop {
+        match read_message(&mut reader)? {
+            ToProxy::Table(table) => break table,
+            ToProxy::Shutdown { .. } => return Ok(ExitCode::SUCCESS),
+            ToProxy::Hello(_) | ToProxy::ReopenLogs => {}
+        }
+    };
+    let (outbox, events) = Outbox::new();
+    read_in_background(reader, outbox.clone())?;
+    let mut control = Control::start(control, &hello, table, &outbox, listeners)?;
+    control.told(&FromProxy::Ready);
+    control.run(&events)
+}
+
+/// Lines become events. The end of the stream is the end of the process: without a supervisor nobody would restart
+/// a worker or stop this process, so it stops at once.
+fn read_in_background(mut reader: BufReader<UnixStream>, outbox: Outbox) -> io::Result<()> {
+    std::thread::Builder::new()
+        .name("control".into())
+        .spawn(move || {
+            loop {
+                match read_message(&mut reader) {
+                    Ok(message) => outbox.event(Event::Line(Box::new(message))),
+                    Err(error) => {
+                        if error.kind() != io::ErrorKind::UnexpectedEof {
+                            tracing::error!(%error, "the control socket failed");
+                        }
+                        end_process();
+                    }
+                }
+            }
+        })?;
+    Ok(())
+}
+
+#[expect(
+    clippy::exit,
+    reason = "the supervisor is gone, and whatever is in flight goes with its workers"
+)]
+fn end_process() -> ! {
+    std::process::exit(0)
+}
+
+struct Control {
+    socket: UnixStream,
+    outbox: Outbox,
+    keeper: Keeper,
+    shared: Arc<Shared>,
+    threads: usize,
+    last_stats: Stats,
+    /// Set when the proxy is to end.
+    deadline: Option<Instant>,
+}
+
+impl Control {
+    fn start(
+        socket: UnixStream,
+        hello: &Hello,
+        table: Table,
+        outbox: &Outbox,
+        listeners: Vec<Listener>,
+    ) -> io::Result<Self> {
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(THREADS));
+        // A site without its access log is better than no site.
+        let log = AccessLogger::start(&hello.access_log).unwrap_or_else(|error| {
+            tracing::error!(%error, "requests are not logged");
+            None
+        });
+        let mut keeper = Keeper::new(outbox.clone());
+        let version = table.version;
+        let first = keeper.prepare(table);
+        let shared = Arc::new(Shared::new(
+            first,
+            outbox.clone(),
+            log,
+            threads,
+            max_connections()?,
+        ));
+        keeper.enforce(&shared.table.load());
+        let mut control = Self {
+            socket,
+            outbox: outbox.clone(),
+            keeper,
+            shared,
+            threads,
+            last_stats: Stats::default(),
+            deadline: None,
+        };
+        control.told(&FromProxy::Applied { version });
+        for index in 0..threads {
+            let mine = pair(&listeners, &hello.listeners)?;
+            start(Arc::clone(&control.shared), index, mine)?;
+        }
+        Ok(control)
+    }
+
+    fn run(mut self, events: &Receiver<Event>) -> io::Result<ExitCode> {
+        let mut next_stats = Instant::now() + STATS_INTERVAL;
+        loop {
+            let now = Instant::now();
+            if self.deadline.is_some_and(|deadline| now >= deadline) || self.threads == 0 {
+                return Ok(ExitCode::SUCCESS);
+            }
+            if now >= next_stats {
+                next_stats = now + STATS_INTERVAL;
+                self.tell_stats();
+            }
+            let wake = self
+                .deadline
+                .map_or(next_stats, |deadline| deadline.min(next_stats));
+            match events.recv_timeout(wake.saturating_duration_since(now)) {
+                Ok(Event::Line(message)) => self.obey(*message),
+                Ok(Event::Tell(message)) => {
+                    self.outbox.told();
+                    self.told(&message);
+                }
+                Ok(Event::ThreadEnded) => self.threads -= 1,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(ExitCode::SUCCESS),
+            }
+        }
+    }
+
+    fn obey(&mut self, message: ToProxy) {
+        match message {
+            ToProxy::Hello(_) => tracing::warn!("a second `hello` was ignored"),
+            ToProxy::Table(table) => self.apply(table),
+            ToProxy::Shutdown { drain_ms } => {
+                let deadline = Instant::now() + Duration::from_millis(drain_ms);
+                self.deadline = Some(self.deadline.map_or(deadline, |known| known.min(deadline)));
+                self.shared.drain();
+            }
+            ToProxy::ReopenLogs => {
+                if let Some(log) = &self.shared.log {
+                    log.reopen();
+                }
+            }
+        }
+    }
+
+    /// Stored first, then the old workers are withdrawn: whoever is refused by one of them finds the new table.
+    /// `Applied` is written before any `Drained` that follows from it, for those come through the event channel.
+    fn apply(&mut self, table: Table) {
+        let version = table.version;
+        let snapshot = Arc::new(self.keeper.prepare(table));
+        self.shared.table.store(Arc::clone(&snapshot));
+        self.keeper.enforce(&snapshot);
+        self.told(&FromProxy::Applied { version });
+    }
+
+    fn tell_stats(&mut self) {
+        let stats = Stats {
+            connections: self.shared.open_connections() as u64,
+            apps: self
+                .keeper
+                .queues()
+                .map(|(name, queue)| {
+                    let (requests, queued) = (queue.requests(), queue.waiting() as u64);
+                    (name.clone(), AppStats { requests, queued })
+                })
+                .collect(),
+            workers: self
+                .keeper
+                .upstreams()
+                .map(|upstream| upstream.stats())
+                .collect(),
+        };
+        if stats != self.last_stats {
+            self.told(&FromProxy::Stats(stats.clone()));
+            self.last_stats = stats;
+        }
+    }
+
+    /// Writes a line. An error means that the supervisor is gone; the reader notices that too, and ends the process.
+    fn told(&mut self, message: &FromProxy) {
+        let Ok(mut line) = serde_json::to_vec(message) else {
+            return;
+        };
+        line.push(b'\n');
+        if let Err(error) = self.socket.write_all(&line) {
+            tracing::debug!(%error, "cannot tell the supervisor");
+        }
+    }
+}
+
+/// A copy of each listener, with what is known of it.
+fn pair(
+    listeners: &[Listener],
+    infos: &[ListenerInfo],
+) -> io::Result<Vec<(Listener, ListenerInfo)>> {
+    listeners
+        .iter()
+        .zip(infos)
+        .map(|(listener, info)| Ok((listener.try_clone()?, info.clone())))
+        .collect()
+}
+
+/// Each client may need a descriptor of its own and one to a worker.
+fn max_connections() -> io::Result<usize> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    // Not more than a machine can mean: some containers have limits of a thousand million.
+    let wanted = hard.min(1 << 20).max(soft);
+    let limit = match setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) {
+        Ok(()) => wanted,
+        Err(_) => soft,
+    };
+    let room = limit.saturating_sub(RESERVED_DESCRIPTORS) / 2;
+    Ok(usize::try_from(room).unwrap_or(usize::MAX).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_line_is_no_message() {
+        let mut cut: &[u8] = br#"{"type":"reopen_logs"}"#;
+        let error = read_message(&mut cut).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        let mut whole: &[u8] = b"{\"type\":\"reopen_logs\"}\n";
+        assert_eq!(read_message(&mut whole).unwrap(), ToProxy::ReopenLogs);
+        let mut nonsense: &[u8] = b"{}\n";
+        assert!(read_message(&mut nonsense).is_err());
+    }
+}

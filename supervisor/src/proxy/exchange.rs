@@ -1,0 +1,300 @@
+//! One request, one worker, one answer: leases, tries, deadlines.
+
+use super::access_log::Entry;
+use super::body::{BodyFault, RequestBody};
+use super::connection::{ConnectionState, Phase};
+use super::error::ProxyError;
+use super::limits;
+use super::pool::{ConnectError, Wanted, WorkerConnection, connect};
+use super::queue::{Grant, Refused};
+use super::retry::{Failure, Next, Tries};
+use super::snapshot::App;
+use super::thread::Thread;
+use super::upstream::{Lease, Upstream};
+use crate::router::message::{FromProxy, Serving};
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use hyper::body::Incoming;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Waits for a worker of `app`. None: the table has changed, look at it again.
+///
+/// # Errors
+/// The refusals of a stopped or failed app, and of a queue that is full or too slow.
+pub(super) async fn acquire(
+    thread: &Thread,
+    app: &Arc<App>,
+    waiting_since: &mut Option<Instant>,
+) -> Result<Option<Lease>, ProxyError> {
+    match app.spec.serving {
+        Serving::Up => {}
+        Serving::Idle => {
+            if app.queue.first_to_want() {
+                let app = app.name.to_string();
+                thread.shared.outbox.tell(FromProxy::Wanted { app });
+            }
+        }
+        Serving::Failed { retry_after_s } => return Err(ProxyError::Failed { retry_after_s }),
+        Serving::Stopped => return Err(ProxyError::Stopped),
+    }
+    if app.queue.waiting() == 0
+        && let Some(lease) = app.pick()
+    {
+        return Ok(Some(lease));
+    }
+    let mut ticket = match app.queue.enter(app) {
+        Ok(ticket) => ticket,
+        Err(Refused::Stale) => return Ok(None),
+        Err(Refused::Full) => return Err(ProxyError::QueueFull),
+    };
+    let since = *waiting_since.get_or_insert_with(Instant::now);
+    let deadline = since + Duration::from_millis(app.spec.queue_timeout_ms);
+    match tokio::time::timeout_at(deadline, ticket.granted()).await {
+        Ok(Grant::Lease(lease)) => Ok(Some(lease)),
+        Ok(Grant::Changed) => Ok(None),
+        Err(_) => Err(ProxyError::QueueTimeout),
+    }
+}
+
+/// A request as it goes to a worker.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) headers: HeaderMap,
+    pub(super) body: RequestBody,
+}
+
+/// The head of an answer, with all that is held until its body has ended.
+pub(super) struct Answer {
+    pub(super) response: Response<Incoming>,
+    pub(super) connection: WorkerConnection,
+    pub(super) lease: Lease,
+}
+
+/// Why a try ended without an answer.
+pub(super) enum Failed {
+    /// To be tried again, on a new connection, after a new [`acquire`].
+    Unanswered(Box<Outgoing>),
+    Final {
+        error: ProxyError,
+        worker: u64,
+    },
+}
+
+/// Sends `request` over the worker of `lease`. The lease is given back unless there is an answer.
+pub(super) async fn send(
+    thread: &Rc<Thread>,
+    app: &App,
+    lease: Lease,
+    request: Outgoing,
+    tries: &mut Tries,
+    fresh: bool,
+) -> Result<Answer, Failed> {
+    let upstream = Arc::clone(lease.upstream());
+    let idempotent = request.method.is_idempotent();
+    let repeatable = idempotent && request.body.is_whole();
+    let wanted = match (fresh, repeatable) {
+        (true, _) => Wanted::Fresh,
+        (false, true) => Wanted::Any,
+        (false, false) => Wanted::Sure,
+    };
+    let mut connection = match thread.pool.take(upstream.id(), wanted) {
+        Some(connection) => connection,
+        None => match connect(&upstream).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                not_connected(thread, &upstream, error).await;
+                let next = tries.after(Failure::NotSent, repeatable);
+                return Err(unanswered(request, next, upstream.id()));
+            }
+        },
+    };
+    let reused = connection.is_reused();
+    let fault = request.body.fault();
+    let spare = request.spare();
+    let (read, written) = (connection.traffic.read(), connection.traffic.written());
+    let described = app
+        .spec
+        .request_timeout_ms
+        .map(|ms| (Duration::from_millis(ms), describe(&request)));
+    let sent = connection.sender.try_send_request(request.into_request());
+    let outcome = match &described {
+        None => sent.await,
+        Some((limit, request)) => match tokio::time::timeout(*limit, sent).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let (worker, request) = (upstream.id(), request.clone());
+                let told = FromProxy::TimedOut { worker, request };
+                thread.shared.outbox.tell_if_room(told);
+                let error = ProxyError::WorkerLate;
+                return Err(Failed::Final { error, worker });
+            }
+        },
+    };
+    let mut error = match outcome {
+        Ok(response) => {
+            upstream.trust();
+            return Ok(Answer {
+                response,
+                connection,
+                lease,
+            });
+        }
+        Err(error) => error,
+    };
+    if let Some(fault) = fault.and_then(|fault| fault.get()) {
+        let error = match fault {
+            BodyFault::Broken => {
+                ProxyError::BadRequest("the request body is malformed or incomplete")
+            }
+            BodyFault::Late => ProxyError::BodyLate,
+        };
+        let worker = upstream.id();
+        return Err(Failed::Final { error, worker });
+    }
+    if let Some(request) = error.take_message() {
+        // hyper wrote nothing of it.
+        if !reused {
+            suspect(&upstream);
+        }
+        let next = tries.after(Failure::NotSent, repeatable);
+        return Err(unanswered(
+            Outgoing::from_request(request),
+            next,
+            upstream.id(),
+        ));
+    }
+    let failure = if connection.traffic.read() != read {
+        Failure::Spoke
+    } else if connection.traffic.written() == written {
+        Failure::NotSent
+    } else if reused {
+        Failure::SilentReused
+    } else {
+        Failure::SilentFresh
+    };
+    if !reused && failure != Failure::Spoke {
+        suspect(&upstream);
+    }
+    tracing::debug!(app = %app.name, worker = upstream.id(), error = %error.error(), ?failure, "no answer");
+    match (tries.after(failure, repeatable), spare) {
+        (Next::GiveUp(error), _) => Err(Failed::Final {
+            error,
+            worker: upstream.id(),
+        }),
+        (next, Some(spare)) => Err(unanswered(spare, next, upstream.id())),
+        (_, None) => Err(Failed::Final {
+            error: ProxyError::WorkerGone,
+            worker: upstream.id(),
+        }),
+    }
+}
+
+fn unanswered(request: Outgoing, next: Next, worker: u64) -> Failed {
+    match next {
+        Next::GiveUp(error) => Failed::Final { error, worker },
+        Next::Again | Next::Elsewhere => Failed::Unanswered(Box::new(request)),
+    }
+}
+
+async fn not_connected(thread: &Rc<Thread>, upstream: &Arc<Upstream>, error: ConnectError) {
+    match error {
+        ConnectError::Busy => tokio::time::sleep(limits::BACKLOG_PAUSE).await,
+        ConnectError::Unreachable(error) => {
+            if suspect(upstream) {
+                thread.shared.outbox.tell_if_room(FromProxy::Unreachable {
+                    worker: upstream.id(),
+                    error: error.to_string(),
+                });
+            }
+        }
+    }
+}
+
+/// Keeps new requests from a worker that seems to be gone until the supervisor has noticed, then looks whether any
+/// are still waiting for it. True when it was not suspect before.
+fn suspect(upstream: &Arc<Upstream>) -> bool {
+    let first = upstream.suspect(limits::SUSPECT.as_millis() as u64);
+    if first {
+        let queue = Arc::clone(&upstream.queue);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(limits::SUSPECT + Duration::from_millis(2)).await;
+            queue.freed();
+        });
+    }
+    first
+}
+
+fn describe(request: &Outgoing) -> String {
+    format!("{} {}", request.method, request.uri)
+}
+
+impl Outgoing {
+    fn spare(&self) -> Option<Self> {
+        Some(Self {
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            headers: self.headers.clone(),
+            body: self.body.replay()?,
+        })
+    }
+
+    fn into_request(self) -> Request<RequestBody> {
+        let mut request = Request::new(self.body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = self.headers;
+        request
+    }
+
+    fn from_request(request: Request<RequestBody>) -> Self {
+        let (parts, body) = request.into_parts();
+        Self {
+            method: parts.method,
+            uri: parts.uri,
+            headers: parts.headers,
+            body,
+        }
+    }
+}
+
+/// What is to be done when the last byte of a response has been passed on; dropped earlier (the client left, or the
+/// worker did) it closes the connection to the worker and only gives the lease back.
+#[derive(Debug)]
+pub(super) struct Finish {
+    pub(super) thread: Rc<Thread>,
+    pub(super) state: Arc<ConnectionState>,
+    pub(super) connection: Option<WorkerConnection>,
+    pub(super) lease: Option<Lease>,
+    pub(super) log: Option<Box<Entry>>,
+}
+
+impl Finish {
+    pub(super) fn sent(&mut self, bytes: usize) {
+        if let Some(log) = &mut self.log {
+            log.bytes += bytes as u64;
+        }
+    }
+
+    pub(super) fn complete(mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.thread.pool.put(connection, super::clock::now_ms());
+        }
+        self.state.enter(Phase::Idle);
+    }
+}
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        // The connection first: when the lease wakes a waiting request, it finds this connection or none.
+        self.connection = None;
+        self.lease = None;
+        if let (Some(entry), Some(log)) = (self.log.take(), &self.thread.shared.log) {
+            log.write(*entry);
+        }
+    }
+}

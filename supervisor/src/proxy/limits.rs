@@ -1,0 +1,44 @@
+//! Limits that are not configured. `docs/proxy.md` lists them with the status that each leads to.
+
+use std::time::Duration;
+
+/// From accept, or from the first byte of a later request, to the end of its head.
+pub(super) const HEAD: Duration = Duration::from_secs(15);
+/// Between two requests.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Without a byte of a request body that we wait for.
+pub(super) const BODY_IDLE: Duration = Duration::from_secs(30);
+/// Without a byte of a response that the client takes.
+pub(super) const WRITE_IDLE: Duration = Duration::from_secs(30);
+/// Reading on after the last word, when the client may still be sending.
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+/// Bytes read in that time.
+pub(super) const LINGER_BYTES: usize = 1 << 20;
+/// A request that runs for so long has its client looked after.
+pub(super) const PEER_CHECK: Duration = Duration::from_millis(500);
+/// Between two looks at all connections of a thread.
+pub(super) const LOOK_AROUND: Duration = Duration::from_millis(250);
+/// Idle connections live on for so long when the proxy is to stop, and get one more answer.
+pub(super) const DRAIN_IDLE: Duration = Duration::from_millis(500);
+/// Head of a request or response, and what is read ahead of a body.
+pub(super) const BUFFER: usize = 64 * 1024;
+/// Request target, in bytes (RFC 9112 section 3 asks for 8000 at least).
+pub(super) const TARGET: usize = 16 * 1024;
+/// Of a request body, kept for a second try.
+pub(super) const REPLAY: usize = 64 * 1024;
+/// One try to connect to a worker.
+pub(super) const CONNECT: Duration = Duration::from_secs(1);
+/// A worker's backlog is full: wait so long and try again.
+pub(super) const BACKLOG_PAUSE: Duration = Duration::from_millis(5);
+/// A worker that failed gets nothing for so long, unless it answers something.
+pub(super) const SUSPECT: Duration = Duration::from_millis(250);
+/// A connection to a worker that nobody used for so long is closed (by us: workers never do).
+pub(super) const POOL_IDLE: Duration = Duration::from_secs(30);
+/// No connection to a worker is used for longer than this.
+pub(super) const POOL_AGE: Duration = Duration::from_secs(300);
+/// A request that could not be sent again takes no pooled connection that was idle for longer.
+pub(super) const POOL_SURE: Duration = Duration::from_secs(1);
+/// Without a byte in either direction of a tunnel.
+pub(super) const TUNNEL_IDLE: Duration = Duration::from_secs(3600);
+/// Under `debug`, how long an error page waits for the report of the death that it is about.
+pub(super) const DEATH_REPORT: Duration = Duration::from_secs(1);

@@ -1,0 +1,66 @@
+//! The front proxy process: client connections, queues, retries.
+//!
+//! It is told *what is* by whole tables ([`crate::router::message`]) and forwards each request to one worker of one app:
+//!
+//! ```text
+//! serve ──▶ request ──▶ framing, target ──▶ route ──▶ hop, rewrite ──▶ queue ──▶ exchange ──▶ pool ──▶ worker
+//! accept    the line    refuse what is      urlmap    what a worker    wait      tries,       idle
+//!                       ambiguous                     is told          for a     deadlines    connections
+//!                                                                      lease
+//! ```
+//!
+//! Each of a few threads has a runtime, connections and pools of its own; common to all are the table, and per worker
+//! one atomic word (`upstream`) and per app one queue (`queue`). So no app waits for another one's lock.
+
+mod access_log;
+mod body;
+mod client_io;
+mod clock;
+mod connection;
+mod control;
+mod error;
+mod exchange;
+mod forwarded;
+mod framing;
+mod head_scan;
+mod hop;
+mod inherited;
+mod limits;
+mod outbox;
+mod pages;
+mod pool;
+mod privileges;
+mod queue;
+mod request;
+mod retry;
+mod rewrite;
+mod serve;
+mod snapshot;
+mod socket;
+mod target;
+mod thread;
+mod upgrade;
+mod upstream;
+mod worker_io;
+
+use std::process::ExitCode;
+
+/// The proxy process, from its first instruction to its last. Descriptor 3 is the control socket, listeners follow
+/// from 4 in the order of the first message.
+///
+/// Ends with 0 when it was told to, or when the supervisor is gone; with 1 when it could not start.
+pub fn main() -> ExitCode {
+    // A second subscriber in one process would be refused; the first one is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_max_level(tracing::Level::INFO)
+        .try_init();
+    match inherited::control().and_then(control::run) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!(%error, "the proxy cannot start");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The answers that are our own: short, in the client's language of markup, and silent about the inside unless the
+//! site is being debugged.
+
+use super::body::ResponseBody;
+use super::error::ProxyError;
+use crate::router::message::Death;
+use bytes::Bytes;
+use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use std::fmt::Write;
+
+/// What a page may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Markup {
+    Html,
+    Plain,
+}
+
+impl Markup {
+    /// Html for those who name it; `*/*` is what programs send.
+    pub(super) fn accepted(headers: &HeaderMap) -> Self {
+        let html = headers.get_all(ACCEPT).iter().any(|value| {
+            value
+                .as_bytes()
+                .windows(9)
+                .any(|part| part.eq_ignore_ascii_case(b"text/html"))
+        });
+        if html { Self::Html } else { Self::Plain }
+    }
+}
+
+/// Details for the developer, only under `debug`.
+#[derive(Debug, Default)]
+pub(super) struct Details<'a> {
+    pub(super) app: Option<&'a str>,
+    pub(super) death: Option<&'a Death>,
+}
+
+/// The response to a request that failed. `details` are given under `debug` only.
+pub(super) fn failure(
+    error: &ProxyError,
+    markup: Markup,
+    details: Option<&Details<'_>>,
+) -> Response<ResponseBody> {
+    let status = error.status();
+    // A missing page says no more than that, as the original's.
+    let markup = if status == StatusCode::NOT_FOUND {
+        Markup::Plain
+    } else {
+        markup
+    };
+    let (text, content_type) = match markup {
+        Markup::Html => (html(error, details), "text/html; charset=utf-8"),
+        Markup::Plain => (plain(error, details), "text/plain; charset=utf-8"),
+    };
+    let mut response = Response::new(ResponseBody::Whole(Bytes::from(text)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some(seconds) = error.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if *error == ProxyError::MethodNotAllowed {
+        headers.insert(ALLOW, HeaderValue::from_static(ALLOWED));
+    }
+    if error.closes() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
+
+/// The answer to `OPTIONS *`.
+pub(super) fn server_options() -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Empty);
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(ALLOWED));
+    response
+}
+
+fn title(status: StatusCode) -> String {
+    format!(
+        "{} {}",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or("Error")
+    )
+}
+
+fn reason(error: &ProxyError) -> Option<&str> {
+    match error {
+        ProxyError::Unloadable { reason } => Some(reason),
+        _ => None,
+    }
+}
+
+fn plain(error: &ProxyError, details: Option<&Details<'_>>) -> String {
+    let mut text = format!("{}\n\n{error}\n", title(error.status()));
+    let Some(details) = details else { return text };
+    if let Some(app) = details.app {
+        let _ = writeln!(text, "\napp: {app}");
+    }
+    if let Some(reason) = reason(error) {
+        let _ = writeln!(text, "\n{reason}");
+    }
+    if let Some(death) = details.death {
+        let _ = writeln!(text, "\n{}\n", death.what);
+        for line in &death.last_output {
+            let _ = writeln!(text, "    {line}");
+        }
+    }
+    text
+}
+
+fn html(error: &ProxyError, details: Option<&Details<'_>>) -> String {
+    let title = title(error.status());
+    let mut page = format!(
+        "<!DOCTYPE html>\n<html><head><title>{title}</title></head>\n<body>\n<h1>{title}</h1>\n<p>{}</p>\n",
+        escape(&error.to_string())
+    );
+    if let Some(details) = details {
+        if let Some(app) = details.app {
+            let _ = writeln!(page, "<p>app: <code>{}</code></p>", escape(app));
+        }
+        if let Some(reason) = reason(error) {
+            let _ = writeln!(page, "<pre>{}</pre>", escape(reason));
+        }
+        if let Some(death) = details.death {
+            let _ = writeln!(page, "<h2>{}</h2>", escape(&death.what));
+            let _ = writeln!(page, "<pre>{}</pre>", escape(&death.last_output.join("\n")));
+        }
+    }
+    page.push_str("</body></html>\n");
+    page
+}
+
+fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(response: Response<ResponseBody>) -> String {
+        match response.into_body() {
+            ResponseBody::Whole(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+            _ => String::new(),
+        }
+    }
+
+    fn death() -> Death {
+        Death {
+            worker: 1,
+            what: "worker 0 of blog was killed by signal 11".into(),
+            last_output: vec!["<script>alert(1)</script>".into()],
+        }
+    }
+
+    #[test]
+    fn pages_say_nothing_of_the_inside_without_debug() {
+        let error = ProxyError::Unloadable {
+            reason: "secret path".into(),
+        };
+        assert!(!text(failure(&error, Markup::Html, None)).contains("secret"));
+        assert!(!text(failure(&error, Markup::Plain, None)).contains("secret"));
+    }
+
+    #[test]
+    fn a_debug_page_shows_the_death_escaped() {
+        let death = death();
+        let details = Details {
+            app: Some("blog"),
+            death: Some(&death),
+        };
+        let page = text(failure(
+            &ProxyError::WorkerGone,
+            Markup::Html,
+            Some(&details),
+        ));
+        assert!(page.contains("killed by signal 11"));
+        assert!(page.contains("&lt;script&gt;"));
+        assert!(!page.contains("<script>"));
+        let page = text(failure(
+            &ProxyError::WorkerGone,
+            Markup::Plain,
+            Some(&details),
+        ));
+        assert!(page.contains("    <script>"), "plain text needs no escape");
+    }
+
+    #[test]
+    fn browsers_get_html_and_programs_plain_text() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(Markup::accepted(&headers), Markup::Plain);
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        assert_eq!(Markup::accepted(&headers), Markup::Plain);
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static("text/html,application/xml;q=0.9"),
+        );
+        assert_eq!(Markup::accepted(&headers), Markup::Html);
+    }
+
+    #[test]
+    fn a_missing_page_is_plain() {
+        let response = failure(&ProxyError::NotFound, Markup::Html, None);
+        assert_eq!(response.status(), 404);
+        assert_eq!(
+            response.headers()[CONTENT_TYPE],
+            "text/plain; charset=utf-8"
+        );
+    }
+
+    #[test]
+    fn refusals_say_what_to_do_next() {
+        let response = failure(&ProxyError::QueueFull, Markup::Plain, None);
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+        let response = failure(&ProxyError::BadRequest("x"), Markup::Plain, None);
+        assert_eq!(response.headers()[CONNECTION], "close");
+    }
+}

@@ -1,0 +1,167 @@
+//! Connections to workers: per thread, last in first out, so that the surplus grows old and is closed, by us and never
+//! by the worker.
+
+use super::body::RequestBody;
+use super::limits;
+use super::socket::Socket;
+use super::upstream::Upstream;
+use super::worker_io::{Traffic, WorkerIo};
+use crate::router::message::{WorkerAddress, WorkerId};
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connection to a worker, either lent to a request or idle in the pool.
+#[derive(Debug)]
+pub(super) struct WorkerConnection {
+    pub(super) sender: SendRequest<RequestBody>,
+    pub(super) traffic: Arc<Traffic>,
+    worker: WorkerId,
+    opened: u64,
+    /// Since when it is idle; 0 for a connection that has not served yet.
+    idle_since: u64,
+}
+
+impl WorkerConnection {
+    pub(super) fn is_reused(&self) -> bool {
+        self.idle_since != 0
+    }
+}
+
+/// Which connections will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Any: the request could be sent again.
+    Any,
+    /// Used a moment ago: the request could not be sent again.
+    Sure,
+    /// A new one.
+    Fresh,
+}
+
+/// The idle connections of a thread.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    idle: RefCell<HashMap<WorkerId, Vec<WorkerConnection>>>,
+}
+
+impl Pool {
+    /// An idle connection, the one that was used last.
+    pub(super) fn take(&self, worker: WorkerId, wanted: Wanted) -> Option<WorkerConnection> {
+        if wanted == Wanted::Fresh {
+            return None;
+        }
+        let mut idle = self.idle.borrow_mut();
+        let connections = idle.get_mut(&worker)?;
+        let mut at = connections.len();
+        while at > 0 {
+            at -= 1;
+            let connection = &connections[at];
+            if connection.sender.is_closed() {
+                connections.remove(at);
+                continue;
+            }
+            if wanted == Wanted::Sure {
+                let idle_for = super::clock::now_ms().saturating_sub(connection.idle_since);
+                if idle_for > millis(limits::POOL_SURE) {
+                    return None;
+                }
+            }
+            // One that is not ready has not read its response to the end yet, or still sends a request that was
+            // answered early.
+            if connection.sender.is_ready() {
+                return Some(connections.remove(at));
+            }
+        }
+        None
+    }
+
+    /// After the end of a response.
+    pub(super) fn put(&self, mut connection: WorkerConnection, now: u64) {
+        if connection.sender.is_closed()
+            || now.saturating_sub(connection.opened) > millis(limits::POOL_AGE)
+        {
+            return;
+        }
+        connection.idle_since = now;
+        let mut idle = self.idle.borrow_mut();
+        idle.entry(connection.worker).or_default().push(connection);
+    }
+
+    /// Closes what was idle for long, and everything to workers that are not `named` any more.
+    pub(super) fn clean(&self, now: u64, named: impl Fn(WorkerId) -> bool) {
+        self.idle.borrow_mut().retain(|worker, connections| {
+            if !named(*worker) {
+                return false;
+            }
+            connections.retain(|connection| {
+                !connection.sender.is_closed()
+                    && now.saturating_sub(connection.idle_since) < millis(limits::POOL_IDLE)
+            });
+            !connections.is_empty()
+        });
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum ConnectError {
+    /// The worker's backlog is full: it lives, but is busy.
+    Busy,
+    /// Nobody is there.
+    Unreachable(io::Error),
+}
+
+/// Opens a connection. A task of this thread keeps it going from now on.
+pub(super) async fn connect(upstream: &Upstream) -> Result<WorkerConnection, ConnectError> {
+    let address = &upstream.worker.address;
+    let socket = match tokio::time::timeout(limits::CONNECT, open(address)).await {
+        Ok(Ok(socket)) => socket,
+        // A full backlog of a unix socket is an immediate EAGAIN.
+        Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+            return Err(ConnectError::Busy);
+        }
+        Ok(Err(error)) => return Err(ConnectError::Unreachable(error)),
+        Err(_) => return Err(ConnectError::Unreachable(io::ErrorKind::TimedOut.into())),
+    };
+    let traffic = Arc::new(Traffic::default());
+    let io = TokioIo::new(WorkerIo::new(socket, Arc::clone(&traffic)));
+    let (sender, connection) = Builder::new()
+        .max_buf_size(limits::BUFFER)
+        .handshake(io)
+        .await
+        .map_err(|error| ConnectError::Unreachable(io::Error::other(error)))?;
+    let worker = upstream.id();
+    tokio::task::spawn_local(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(worker, %error, "connection to worker ended");
+        }
+    });
+    Ok(WorkerConnection {
+        sender,
+        traffic,
+        worker,
+        opened: super::clock::now_ms(),
+        idle_since: 0,
+    })
+}
+
+async fn open(address: &WorkerAddress) -> io::Result<Socket> {
+    match address {
+        WorkerAddress::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+        WorkerAddress::Tcp(address) => {
+            let stream = TcpStream::connect(address.as_str()).await?;
+            stream.set_nodelay(true)?;
+            Ok(Socket::Tcp(stream))
+        }
+    }
+}

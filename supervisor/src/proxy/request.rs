@@ -1,0 +1,360 @@
+//! The straight line of a request: check, route, read ahead, wait, send, answer. Errors become responses in one place.
+
+use super::access_log::Entry;
+use super::body::{BodyFault, ClientBody, ReadAhead, RequestBody, ResponseBody};
+use super::connection::{ConnectionState, Phase};
+use super::error::ProxyError;
+use super::exchange::{Answer, Failed, Finish, Outgoing, acquire, send};
+use super::framing::{self, Announced};
+use super::hop::{Peer, X_REQUEST_ID, strip_response};
+use super::limits;
+use super::pages::{self, Details, Markup};
+use super::retry::Tries;
+use super::rewrite::{Client, clean, hand_over, take_back};
+use super::snapshot::{App, Snapshot};
+use super::target::{self, Target};
+use super::thread::Thread;
+use super::upgrade;
+use super::upstream::Lease;
+use crate::router::message::{Handover, ListenerInfo};
+use crate::router::urlmap::{Matched, Outcome, RequestTarget, path_info};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the requests of one client connection have in common.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    pub(super) client: Client,
+    pub(super) state: Arc<ConnectionState>,
+    pub(super) info: Rc<ListenerInfo>,
+    pub(super) thread: Rc<Thread>,
+}
+
+/// Why a request failed, and whose page it is.
+pub(super) struct Failure {
+    error: ProxyError,
+    app: Option<Arc<App>>,
+    /// The worker that failed it.
+    worker: Option<u64>,
+}
+
+impl From<ProxyError> for Failure {
+    fn from(error: ProxyError) -> Self {
+        let (app, worker) = (None, None);
+        Self { error, app, worker }
+    }
+}
+
+/// Answers a request, whatever happens.
+pub(super) async fn answer(
+    conversation: Rc<Conversation>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let state = &conversation.state;
+    state.enter(Phase::Busy);
+    let thread = &conversation.thread;
+    let mut log = thread
+        .shared
+        .log
+        .as_ref()
+        .map(|_| Box::new(Entry::start(&request, conversation.client.peer)));
+    let markup = Markup::accepted(request.headers());
+    let version = request.version();
+    let mut response = match forward(&conversation, request, &mut log).await {
+        Ok(response) => response,
+        Err(failure) => {
+            let response = explain(thread, failure, markup).await;
+            if let (Some(mut entry), Some(logger)) = (log, &thread.shared.log) {
+                entry.answered_by_us(&response);
+                logger.write(*entry);
+            }
+            state.enter(Phase::Idle);
+            response
+        }
+    };
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        close_if_needed(&mut response, version, thread.shared.is_draining());
+    }
+    Ok(response)
+}
+
+/// The last answer before a drain ends the connection, and one whose end is the end of the connection
+/// (HTTP/1.0 knows no other when the length is not known).
+fn close_if_needed(response: &mut Response<ResponseBody>, version: Version, draining: bool) {
+    let endless = || {
+        version == Version::HTTP_10
+            && http_body::Body::size_hint(response.body())
+                .exact()
+                .is_none()
+    };
+    if draining || endless() {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+async fn forward(
+    conversation: &Conversation,
+    mut request: Request<Incoming>,
+    log: &mut Option<Box<Entry>>,
+) -> Result<Response<ResponseBody>, Failure> {
+    let thread = &conversation.thread;
+    let client = &conversation.client;
+    let on_upgrade = upgrade::wanted(&mut request);
+    let (mut head, body) = request.into_parts();
+    framing::check(&head.headers, conversation.state.take_head_facts())?;
+    let target = match target::check(&head.method, &head.uri, head.version, &mut head.headers)? {
+        Target::Path(target) => target,
+        Target::Server => {
+            conversation.state.enter(Phase::Idle);
+            return Ok(pages::server_options());
+        }
+    };
+    let path = path_info(target.as_str().as_bytes())
+        .map_err(|_| ProxyError::BadRequest("the path contains an encoded control character"))?;
+    let announced = Announced::by(&head.headers);
+    let host = head.headers.get(HOST).cloned();
+    let mut said = None;
+    let mut outgoing = None;
+    let mut incoming = Some(ClientBody::new(body, Arc::clone(&conversation.state)));
+    let mut written_for: Option<u64> = None;
+    let mut tries = Tries::default();
+    let mut fresh = false;
+    let mut waiting_since = None;
+    let mut held: Option<Lease> = None;
+    loop {
+        let table = thread.table();
+        let asked = RequestTarget {
+            host: Some(
+                host.as_ref()
+                    .map_or(conversation.info.server_name.as_bytes(), |h| h.as_bytes()),
+            ),
+            scheme: &conversation.info.scheme,
+            path_info: &path,
+            script_name: b"",
+        };
+        let (app, matched) = route(&table, &asked)?;
+        let failed = |error, worker| Failure {
+            error,
+            app: Some(Arc::clone(app)),
+            worker,
+        };
+        let said = said.get_or_insert_with(|| {
+            app.queue.count_request();
+            if let Some(entry) = log {
+                entry.app = Some(Arc::clone(&app.name));
+            }
+            clean(&mut head.headers, Peer::of(client.peer, &table.trust))
+        });
+        if let Some(body) = incoming.take() {
+            refuse_early(app).map_err(|error| failed(error, None))?;
+            let wait = match app.spec.handover {
+                Handover::Environ if on_upgrade.is_none() => ReadAhead::Wait,
+                _ => ReadAhead::Now,
+            };
+            let body = first_of_body(body, announced, wait).await?;
+            let mut headers = std::mem::take(&mut head.headers);
+            framing::write(&mut headers, body.length(), announced);
+            if let Some(entry) = log {
+                entry.request_id = headers.get(X_REQUEST_ID).cloned();
+            }
+            outgoing = Some(Outgoing {
+                method: head.method.clone(),
+                uri: Uri::from(target.clone()),
+                headers,
+                body,
+            });
+        }
+        let lease = match held.take().filter(|lease| app.names(lease.upstream().id())) {
+            Some(lease) => lease,
+            None => match acquire(thread, app, &mut waiting_since).await {
+                Ok(Some(lease)) => lease,
+                Ok(None) => {
+                    // The control loop may be about to hand this very table to the queues.
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Err(error) => return Err(failed(error, None)),
+            },
+        };
+        if !app.names(lease.upstream().id()) && !Rc::ptr_eq(&thread.table(), &table) {
+            // It waited while the table was replaced: the route may lead elsewhere now.
+            held = Some(lease);
+            continue;
+        }
+        let mut request = outgoing
+            .take()
+            .expect("put back by whoever goes on with the loop");
+        if written_for != Some(app.version) {
+            if written_for.replace(app.version).is_some() {
+                take_back(&mut request.headers);
+            }
+            let to = hand_over(
+                &mut request.headers,
+                app.spec.handover,
+                &matched,
+                &target,
+                client,
+                said,
+            );
+            request.uri = Uri::from(to);
+            if on_upgrade.is_some() {
+                upgrade::ask(&mut request.headers);
+            }
+        }
+        match send(thread, app, lease, request, &mut tries, fresh).await {
+            Ok(answer) => {
+                return accept_answer(conversation, answer, on_upgrade, log)
+                    .map_err(|(error, worker)| failed(error, Some(worker)));
+            }
+            Err(Failed::Final { error, worker }) => return Err(failed(error, Some(worker))),
+            Err(Failed::Unanswered(unanswered)) => {
+                outgoing = Some(*unanswered);
+                fresh = true;
+            }
+        }
+    }
+}
+
+/// The app for a request, in one table.
+fn route<'t, 'q>(
+    table: &'t Snapshot,
+    asked: &RequestTarget<'q>,
+) -> Result<(&'t Arc<App>, Matched<'t, 'q>), ProxyError> {
+    match table.router.route(asked) {
+        Outcome::App(matched) => Ok((find_app(table, matched.app)?, matched)),
+        Outcome::NotFound => Err(ProxyError::NotFound),
+        Outcome::BadRequest => Err(ProxyError::BadRequest("the request target is no path")),
+    }
+}
+
+/// What of the body is read before a worker is taken.
+async fn first_of_body(
+    body: ClientBody,
+    announced: Announced,
+    wait: ReadAhead,
+) -> Result<RequestBody, ProxyError> {
+    if announced == Announced::No {
+        return Ok(RequestBody::Empty);
+    }
+    let fault = body.fault();
+    body.read_ahead(wait).await.map_err(|_| match fault.get() {
+        Some(BodyFault::Late) => ProxyError::BodyLate,
+        _ => ProxyError::BadRequest("the request body is malformed or incomplete"),
+    })
+}
+
+fn find_app<'t>(table: &'t Snapshot, name: &str) -> Result<&'t Arc<App>, ProxyError> {
+    table.apps.get(name).ok_or_else(|| ProxyError::Unloadable {
+        reason: format!("the route table names the app `{name}`, but does not describe it"),
+    })
+}
+
+/// Refusals that need no body: the client learns at once, and is not asked to send one (100 Continue).
+fn refuse_early(app: &App) -> Result<(), ProxyError> {
+    use crate::router::message::Serving;
+    match app.spec.serving {
+        Serving::Failed { retry_after_s } => Err(ProxyError::Failed { retry_after_s }),
+        Serving::Stopped => Err(ProxyError::Stopped),
+        Serving::Up | Serving::Idle => Ok(()),
+    }
+}
+
+fn accept_answer(
+    conversation: &Conversation,
+    answer: Answer,
+    on_upgrade: Option<hyper::upgrade::OnUpgrade>,
+    log: &mut Option<Box<Entry>>,
+) -> Result<Response<ResponseBody>, (ProxyError, u64)> {
+    let Answer {
+        mut response,
+        connection,
+        lease,
+    } = answer;
+    let worker = lease.upstream().id();
+    if let Some(entry) = log {
+        entry.answered_by(&lease.upstream().worker, response.status());
+    }
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let Some(on_upgrade) = on_upgrade.filter(|_| upgrade::agreed(&response)) else {
+            return Err((ProxyError::BadAnswer, worker));
+        };
+        let log = log.take();
+        return Ok(upgrade::tunnel(
+            &conversation.thread,
+            on_upgrade,
+            &mut response,
+            lease,
+            log,
+        ));
+    }
+    let mut codings = response.headers().get_all(TRANSFER_ENCODING).iter();
+    let known = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    };
+    if !known {
+        return Err((ProxyError::BadAnswer, worker));
+    }
+    let (mut head, incoming) = response.into_parts();
+    strip_response(&mut head.headers);
+    head.version = Version::HTTP_11;
+    // An app may word its status line itself (PEP 3333 has the reason in `status`).
+    let reason = head.extensions.remove::<hyper::ext::ReasonPhrase>();
+    head.extensions.clear();
+    if let Some(reason) = reason {
+        head.extensions.insert(reason);
+    }
+    let finish = Finish {
+        thread: Rc::clone(&conversation.thread),
+        state: Arc::clone(&conversation.state),
+        connection: Some(connection),
+        lease: Some(lease),
+        log: log.take(),
+    };
+    Ok(Response::from_parts(
+        head,
+        ResponseBody::worker(incoming, finish),
+    ))
+}
+
+/// The page for a failure. Under `debug` it waits a moment for the report of the death that it is about.
+async fn explain(thread: &Rc<Thread>, failure: Failure, markup: Markup) -> Response<ResponseBody> {
+    let Failure { error, app, worker } = failure;
+    let mut table = thread.table();
+    if !table.debug {
+        return pages::failure(&error, markup, None);
+    }
+    let name = app.as_ref().map(|app| &*app.name);
+    let death = |table: &Snapshot| {
+        let app = table.apps.get(name?)?;
+        app.spec.last_death.clone()
+    };
+    let reported =
+        |table: &Snapshot| death(table).is_some_and(|death| Some(death.worker) == worker);
+    if error == ProxyError::WorkerGone && worker.is_some() {
+        let deadline = tokio::time::Instant::now() + limits::DEATH_REPORT;
+        while !reported(&table) && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            table = thread.table();
+        }
+    }
+    let death = if error.is_about_a_worker() {
+        death(&table)
+    } else {
+        None
+    };
+    let death = death.filter(|death| worker.is_none_or(|worker| worker == death.worker));
+    let details = Details {
+        app: name,
+        death: death.as_ref(),
+    };
+    pages::failure(&error, markup, Some(&details))
+}

@@ -1,0 +1,159 @@
+//! Accepting clients, and the life of a client connection around its requests.
+
+use super::client_io::ClientIo;
+use super::inherited::Listener;
+use super::limits;
+use super::request::{Conversation, answer};
+use super::rewrite::Client;
+use super::socket::Socket;
+use super::thread::Thread;
+use crate::router::message::ListenerInfo;
+use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+
+/// While there is no room for another connection, or this thread has more than its share.
+const NO_ROOM_PAUSE: Duration = Duration::from_millis(10);
+const SHARE_PAUSE: Duration = Duration::from_millis(1);
+/// When the kernel has no descriptor or memory for us.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+/// How often a thread looks up from its listener: it must notice that the proxy is to stop.
+const ACCEPT_LOOK: Duration = Duration::from_millis(250);
+/// A thread with this many connections more than another leaves new ones to that.
+const SHARE_SLACK: usize = 4;
+
+enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    fn new(listener: Listener) -> io::Result<Self> {
+        Ok(match listener {
+            Listener::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
+            Listener::Unix(listener) => Self::Unix(UnixListener::from_std(listener)?),
+        })
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                // Best effort: without it an answer in two writes waits for the client's delayed acknowledgement.
+                let _ = stream.set_nodelay(true);
+                Ok((Socket::Tcp(stream), Some(peer)))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Socket::Unix(stream), None))
+            }
+        }
+    }
+}
+
+/// Accepts until the proxy drains. What is beyond the limit waits in the kernel's queue.
+pub(super) async fn accept(thread: Rc<Thread>, listener: Listener, info: ListenerInfo) {
+    let acceptor = match Acceptor::new(listener) {
+        Ok(acceptor) => acceptor,
+        Err(error) => {
+            tracing::error!(address = info.address, %error, "listener cannot be used");
+            return;
+        }
+    };
+    let info = Rc::new(info);
+    while !thread.shared.is_draining() {
+        if let Some(pause) = must_pause(&thread) {
+            tokio::time::sleep(pause).await;
+            continue;
+        }
+        let accepted = match tokio::time::timeout(ACCEPT_LOOK, acceptor.accept()).await {
+            Ok(accepted) => accepted,
+            Err(_) => continue,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                tokio::task::spawn_local(serve(Rc::clone(&thread), Rc::clone(&info), socket, peer));
+                // Other threads have been woken too; let them have theirs.
+                tokio::task::yield_now().await;
+            }
+            Err(error) if is_about_one_client(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept, trying again");
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn must_pause(thread: &Thread) -> Option<Duration> {
+    let shared = &thread.shared;
+    if shared.open_connections() >= shared.max_open {
+        return Some(NO_ROOM_PAUSE);
+    }
+    let mine = shared.open[thread.index].load(Ordering::Relaxed);
+    let least = shared
+        .open
+        .iter()
+        .map(|open| open.load(Ordering::Relaxed))
+        .min();
+    (mine > least.unwrap_or(0) + SHARE_SLACK).then_some(SHARE_PAUSE)
+}
+
+fn is_about_one_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::WouldBlock
+    )
+}
+
+/// One client connection, to its end.
+async fn serve(
+    thread: Rc<Thread>,
+    info: Rc<ListenerInfo>,
+    socket: Socket,
+    peer: Option<SocketAddr>,
+) {
+    let open = thread.open_connection();
+    let state = std::sync::Arc::clone(&open.state);
+    let io = TokioIo::new(ClientIo::new(socket, std::sync::Arc::clone(&state)));
+    let conversation = Rc::new(Conversation {
+        client: Client::new(peer, &info),
+        state: std::sync::Arc::clone(&state),
+        info,
+        thread,
+    });
+    let service = service_fn(move |request| answer(Rc::clone(&conversation), request));
+    let connection = Builder::new()
+        // Ours are `ConnectionState`'s: hyper's one timer cannot tell an idle client from a slow one.
+        .header_read_timeout(None)
+        .max_buf_size(limits::BUFFER)
+        .serve_connection(io, service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = std::future::poll_fn(|cx| {
+        state.remember(cx.waker());
+        if state.take_finish() {
+            connection.as_mut().graceful_shutdown();
+        }
+        match connection.as_mut().poll(cx) {
+            Poll::Pending if state.closing() => Poll::Ready(Ok(())),
+            other => other,
+        }
+    })
+    .await;
+    if let Err(error) = ended {
+        tracing::debug!(%error, "client connection ended");
+    }
+}

@@ -1,0 +1,155 @@
+//! The table in force, ready for use: compiled routes, apps with their workers, trusted peers.
+
+use super::forwarded::Trust;
+use super::queue::AppQueue;
+use super::upstream::{Lease, Upstream};
+use crate::router::message::{App as Spec, Table};
+use crate::router::urlmap::Router;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Immutable, replaced whole.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) router: Router,
+    pub(super) apps: HashMap<String, Arc<App>>,
+    pub(super) debug: bool,
+    pub(super) trust: Trust,
+    workers: HashSet<u64>,
+}
+
+impl Snapshot {
+    pub(super) fn names(&self, worker: u64) -> bool {
+        self.workers.contains(&worker)
+    }
+}
+
+/// An app in one table.
+#[derive(Debug)]
+pub(super) struct App {
+    pub(super) name: Arc<str>,
+    pub(super) spec: Spec,
+    pub(super) workers: Vec<Arc<Upstream>>,
+    pub(super) queue: Arc<AppQueue>,
+    /// Of the table that this is a part of.
+    pub(super) version: u64,
+}
+
+impl App {
+    pub(super) fn names(&self, worker: u64) -> bool {
+        self.workers.iter().any(|known| known.id() == worker)
+    }
+
+    /// The free worker with the least in flight; among equals each in turn.
+    pub(super) fn pick(&self) -> Option<Lease> {
+        if let [only] = self.workers.as_slice() {
+            return only.lease();
+        }
+        let count = self.workers.len();
+        if count == 0 {
+            return None;
+        }
+        let start = self.queue.next_turn() % count;
+        let mut tried: u64 = 0;
+        // Another thread may take the last place of the chosen one, so choose again, but not for ever.
+        for _ in 0..count {
+            let best = (0..count)
+                .map(|offset| (start + offset) % count)
+                .filter(|&at| at >= 64 || tried & (1 << at) == 0)
+                .min_by_key(|&at| self.workers[at].in_flight())?;
+            if let Some(lease) = self.workers[best].lease() {
+                return Some(lease);
+            }
+            if best < 64 {
+                tried |= 1 << best;
+            } else {
+                return self.workers.iter().find_map(Upstream::lease);
+            }
+        }
+        None
+    }
+}
+
+/// Keeps what outlives a table: queues by name of the app, workers by id.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    outbox: super::outbox::Outbox,
+    queues: HashMap<String, Arc<AppQueue>>,
+    upstreams: HashMap<u64, Arc<Upstream>>,
+}
+
+impl Keeper {
+    pub(super) fn new(outbox: super::outbox::Outbox) -> Self {
+        Self {
+            outbox,
+            queues: HashMap::new(),
+            upstreams: HashMap::new(),
+        }
+    }
+
+    /// Builds the snapshot of `table`. Nothing is in force yet.
+    pub(super) fn prepare(&mut self, table: Table) -> Snapshot {
+        let router = Router::new(&table.root);
+        let mut apps = HashMap::with_capacity(table.apps.len());
+        for (name, spec) in table.apps {
+            let queue = Arc::clone(self.queues.entry(name.clone()).or_default());
+            let workers = spec
+                .workers
+                .iter()
+                .map(|worker| {
+                    let upstream = self.upstreams.entry(worker.id).or_insert_with(|| {
+                        let (queue, outbox) = (Arc::clone(&queue), self.outbox.clone());
+                        Arc::new(Upstream::new(worker.clone(), queue, outbox))
+                    });
+                    upstream.set_limit(worker);
+                    Arc::clone(upstream)
+                })
+                .collect();
+            let app = App {
+                name: Arc::from(name.as_str()),
+                spec,
+                workers,
+                queue,
+                version: table.version,
+            };
+            apps.insert(name, Arc::new(app));
+        }
+        let workers = apps
+            .values()
+            .flat_map(|app: &Arc<App>| app.workers.iter().map(|worker| worker.id()))
+            .collect();
+        Snapshot {
+            router,
+            apps,
+            debug: table.debug,
+            trust: Trust::parse(&table.trusted_proxy),
+            workers,
+        }
+    }
+
+    /// `snapshot` is in force (stored where all threads read it): let the queues use it and withdraw the workers
+    /// that it does not name. When this returns, no new request goes to one of those.
+    pub(super) fn enforce(&mut self, snapshot: &Snapshot) {
+        for (name, queue) in &self.queues {
+            queue.replace(snapshot.apps.get(name).cloned());
+        }
+        self.queues
+            .retain(|name, _| snapshot.apps.contains_key(name));
+        self.upstreams.retain(|id, upstream| {
+            let keep = snapshot.names(*id);
+            if !keep {
+                upstream.withdraw();
+            }
+            keep
+        });
+    }
+
+    /// Workers of the table in force.
+    pub(super) fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.upstreams.values()
+    }
+
+    pub(super) fn queues(&self) -> impl Iterator<Item = (&String, &Arc<AppQueue>)> {
+        self.queues.iter()
+    }
+}

@@ -1,0 +1,230 @@
+//! A request thread: a runtime of its own, a pool of its own, the connections that it accepted. Nothing in here is
+//! shared with another thread but what [`Shared`] says.
+
+use super::access_log::AccessLogger;
+use super::connection::{Clock, ConnectionState, Phase};
+use super::inherited::Listener;
+use super::limits;
+use super::outbox::{Event, Outbox};
+use super::pool::Pool;
+use super::snapshot::Snapshot;
+use crate::router::message::ListenerInfo;
+use arc_swap::ArcSwap;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// What all threads see.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) table: ArcSwap<Snapshot>,
+    pub(super) outbox: Outbox,
+    pub(super) log: Option<AccessLogger>,
+    /// Open client connections, per thread.
+    pub(super) open: Vec<AtomicUsize>,
+    pub(super) max_open: usize,
+    /// Client connections since the start.
+    pub(super) accepted: AtomicU64,
+    draining: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(
+        first: Snapshot,
+        outbox: Outbox,
+        log: Option<AccessLogger>,
+        threads: usize,
+        max_open: usize,
+    ) -> Self {
+        Self {
+            table: ArcSwap::from_pointee(first),
+            outbox,
+            log,
+            open: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
+            max_open,
+            accepted: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on nothing is accepted, and threads end when their last connection does.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn open_connections(&self) -> usize {
+        self.open
+            .iter()
+            .map(|open| open.load(Ordering::Relaxed))
+            .sum()
+    }
+}
+
+/// The table as a thread holds it: one shared reference, counted again by an `Rc` of the thread's own.
+#[derive(Debug)]
+pub(super) struct Held(Arc<Snapshot>);
+
+impl std::ops::Deref for Held {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
+}
+
+/// State of one thread.
+#[derive(Debug)]
+pub(super) struct Thread {
+    pub(super) shared: Arc<Shared>,
+    pub(super) index: usize,
+    pub(super) pool: Pool,
+    pub(super) clock: Arc<Clock>,
+    /// The table as this thread last saw it, so that a request costs no shared reference count.
+    table: RefCell<Rc<Held>>,
+    connections: RefCell<HashMap<u64, Arc<ConnectionState>>>,
+    next_connection: Cell<u64>,
+    tunnels: Cell<usize>,
+    ended: tokio::sync::Notify,
+}
+
+impl Thread {
+    fn new(shared: Arc<Shared>, index: usize) -> Self {
+        let table = RefCell::new(Rc::new(Held(shared.table.load_full())));
+        Self {
+            shared,
+            index,
+            pool: Pool::default(),
+            clock: Arc::new(Clock::new()),
+            table,
+            connections: RefCell::default(),
+            next_connection: Cell::new(0),
+            tunnels: Cell::new(0),
+            ended: tokio::sync::Notify::new(),
+        }
+    }
+
+    /// The table in force. A request keeps the one that it got; if a worker of it was withdrawn meanwhile, the lease
+    /// says so (`upstream`).
+    pub(super) fn table(&self) -> Rc<Held> {
+        let current = self.shared.table.load();
+        let mut mine = self.table.borrow_mut();
+        if !Arc::ptr_eq(&current, &mine.0) {
+            *mine = Rc::new(Held(Arc::clone(&current)));
+        }
+        Rc::clone(&mine)
+    }
+
+    pub(super) fn open_connection(self: &Rc<Self>) -> OpenConnection {
+        let state = Arc::new(ConnectionState::new(Arc::clone(&self.clock)));
+        let number = self.next_connection.get();
+        self.next_connection.set(number + 1);
+        self.connections
+            .borrow_mut()
+            .insert(number, Arc::clone(&state));
+        self.shared.open[self.index].fetch_add(1, Ordering::Relaxed);
+        self.shared.accepted.fetch_add(1, Ordering::Relaxed);
+        OpenConnection {
+            thread: Rc::clone(self),
+            number,
+            state,
+        }
+    }
+
+    pub(super) fn open_tunnel(self: &Rc<Self>) -> OpenTunnel {
+        self.tunnels.set(self.tunnels.get() + 1);
+        OpenTunnel(Rc::clone(self))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.connections.borrow().is_empty() && self.tunnels.get() == 0
+    }
+
+    /// Deadlines of connections, the age of pooled ones, the table; a few times a second.
+    fn look_around(&self) {
+        let now = self.clock.tick();
+        let draining = self.shared.is_draining();
+        for state in self.connections.borrow().values() {
+            state.look(now);
+            let quiet = matches!(state.phase(), Phase::Idle | Phase::Fresh);
+            if draining && quiet && state.age(now) >= limits::DRAIN_IDLE.as_millis() as u64 {
+                state.finish();
+            }
+        }
+        let table = self.table();
+        self.pool.clean(now, |worker| table.names(worker));
+        if draining && self.is_empty() {
+            self.ended.notify_one();
+        }
+    }
+}
+
+/// Counts a client connection for as long as it lives.
+#[derive(Debug)]
+pub(super) struct OpenConnection {
+    thread: Rc<Thread>,
+    number: u64,
+    pub(super) state: Arc<ConnectionState>,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.thread.connections.borrow_mut().remove(&self.number);
+        self.thread.shared.open[self.thread.index].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts a tunnel for as long as it lives.
+#[derive(Debug)]
+pub(super) struct OpenTunnel(Rc<Thread>);
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.0.tunnels.set(self.0.tunnels.get() - 1);
+    }
+}
+
+/// Starts a request thread; it tells [`Event::ThreadEnded`] after a drain.
+///
+/// # Errors
+/// When the thread or its runtime cannot be made.
+pub(super) fn start(
+    shared: Arc<Shared>,
+    index: usize,
+    listeners: Vec<(Listener, ListenerInfo)>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name(format!("proxy-{index}"))
+        .spawn(move || {
+            let outbox = shared.outbox.clone();
+            let local = tokio::task::LocalSet::new();
+            local.block_on(&runtime, run(shared, index, listeners));
+            outbox.event(Event::ThreadEnded);
+        })?;
+    Ok(())
+}
+
+async fn run(shared: Arc<Shared>, index: usize, listeners: Vec<(Listener, ListenerInfo)>) {
+    let thread = Rc::new(Thread::new(shared, index));
+    for (listener, info) in listeners {
+        let thread = Rc::clone(&thread);
+        tokio::task::spawn_local(super::serve::accept(thread, listener, info));
+    }
+    let mut interval = tokio::time::interval(limits::LOOK_AROUND);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => thread.look_around(),
+            () = thread.ended.notified() => return,
+        }
+    }
+}

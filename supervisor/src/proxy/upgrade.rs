@@ -1,0 +1,159 @@
+//! WebSocket: a request that may become a tunnel. It does so when the worker's 101 arrives, not before, and only when
+//! it was asked for; nothing but `websocket` is ever upgraded, so no HTTP hides in a tunnel.
+
+use super::access_log::Entry;
+use super::body::ResponseBody;
+use super::hop::{has_connection_option, strip_response, tokens};
+use super::limits;
+use super::thread::Thread;
+use super::upstream::Lease;
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+
+/// The client's end of a tunnel, if this request asks for one that we allow.
+pub(super) fn wanted(request: &mut Request<Incoming>) -> Option<OnUpgrade> {
+    let asks = request.version() == Version::HTTP_11
+        && request.method() == Method::GET
+        && is_websocket(request.headers())
+        && has_connection_option(request.headers(), b"upgrade");
+    asks.then(|| hyper::upgrade::on(request))
+}
+
+fn is_websocket(headers: &HeaderMap) -> bool {
+    let mut protocols = headers.get_all(UPGRADE).iter().flat_map(tokens);
+    protocols
+        .next()
+        .is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+        && protocols.next().is_none()
+}
+
+/// Puts back on the request what ended at this hop.
+pub(super) fn ask(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, WEBSOCKET);
+}
+
+/// Whether a 101 says what was asked for.
+pub(super) fn agreed(response: &Response<Incoming>) -> bool {
+    is_websocket(response.headers())
+}
+
+/// Joins client and worker; the lease is held until both are done.
+pub(super) fn tunnel(
+    thread: &Rc<Thread>,
+    client: OnUpgrade,
+    response: &mut Response<Incoming>,
+    lease: Lease,
+    log: Option<Box<Entry>>,
+) -> Response<ResponseBody> {
+    let worker = hyper::upgrade::on(&mut *response);
+    let open = thread.open_tunnel();
+    let thread = Rc::clone(thread);
+    tokio::task::spawn_local(async move {
+        let (down, up) = match (client.await, worker.await) {
+            (Ok(client), Ok(worker)) => copy(client, worker).await,
+            _ => (0, 0),
+        };
+        drop(lease);
+        if let (Some(mut entry), Some(logger)) = (log, &thread.shared.log) {
+            entry.bytes = up;
+            logger.write(*entry);
+        }
+        tracing::debug!(down, up, "tunnel ended");
+        drop(open);
+    });
+    let mut headers = std::mem::take(response.headers_mut());
+    strip_response(&mut headers);
+    ask(&mut headers);
+    let mut answer = Response::new(ResponseBody::Empty);
+    *answer.status_mut() = response.status();
+    *answer.headers_mut() = headers;
+    answer
+}
+
+/// Copies until both directions have ended, one fails, or nothing has moved for [`limits::TUNNEL_IDLE`]. Bytes from
+/// the client and from the worker.
+async fn copy(client: Upgraded, worker: Upgraded) -> (u64, u64) {
+    let moved = Rc::new(Cell::new((0, 0)));
+    let mut client = Counted {
+        io: TokioIo::new(client),
+        moved: Rc::clone(&moved),
+        from_client: true,
+    };
+    let mut worker = Counted {
+        io: TokioIo::new(worker),
+        moved: Rc::clone(&moved),
+        from_client: false,
+    };
+    let watch = async {
+        let mut seen = moved.get();
+        loop {
+            tokio::time::sleep(limits::TUNNEL_IDLE).await;
+            if moved.get() == seen {
+                return;
+            }
+            seen = moved.get();
+        }
+    };
+    tokio::select! {
+        _ = copy_bidirectional(&mut client, &mut worker) => {}
+        () = watch => {}
+    }
+    moved.get()
+}
+
+/// Counts what is read.
+struct Counted {
+    io: TokioIo<Upgraded>,
+    moved: Rc<Cell<(u64, u64)>>,
+    from_client: bool,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let result = Pin::new(&mut this.io).poll_read(cx, buf);
+        let more = (buf.filled().len() - before) as u64;
+        let (down, up) = this.moved.get();
+        this.moved.set(if this.from_client {
+            (down + more, up)
+        } else {
+            (down, up + more)
+        });
+        result
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, data)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,226 @@
+//! A worker as the proxy counts it: one atomic word holds how many requests it has and whether it may get more.
+//!
+//! A restart without errors hangs on one race: "read the table" against "the worker was withdrawn". Both facts are
+//! in one word, so a lease is either counted or refused. A request that is refused reads the table again, and the
+//! new one was stored before the old worker was marked; so it never needs to ask twice.
+
+use super::outbox::Outbox;
+use super::queue::AppQueue;
+use crate::router::message::{FromProxy, Worker, WorkerId, WorkerStats};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Set in the word of a worker that the table in force does not name.
+const DRAINING: u64 = 1 << 63;
+
+/// A worker of some table, shared by all tables that name it and all threads.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) worker: Worker,
+    pub(super) queue: Arc<AppQueue>,
+    /// Requests in flight, and [`DRAINING`].
+    word: AtomicU64,
+    /// Leases that were given, in all.
+    given: AtomicU64,
+    /// Requests that it may have at the same time.
+    limit: AtomicU64,
+    /// Milliseconds on the process clock until which it gets nothing, because it just failed; 0: it is well.
+    suspect_until: AtomicU64,
+    outbox: Outbox,
+}
+
+impl Upstream {
+    pub(super) fn new(worker: Worker, queue: Arc<AppQueue>, outbox: Outbox) -> Self {
+        let limit = AtomicU64::new(limit_of(&worker));
+        Self {
+            worker,
+            queue,
+            word: AtomicU64::new(0),
+            given: AtomicU64::new(0),
+            limit,
+            suspect_until: AtomicU64::new(0),
+            outbox,
+        }
+    }
+
+    pub(super) fn id(&self) -> WorkerId {
+        self.worker.id
+    }
+
+    /// A later table may allow more or fewer requests; leases that are out stay.
+    pub(super) fn set_limit(&self, worker: &Worker) {
+        self.limit.store(limit_of(worker), Ordering::SeqCst);
+    }
+
+    pub(super) fn in_flight(&self) -> u64 {
+        self.word.load(Ordering::Relaxed) & !DRAINING
+    }
+
+    pub(super) fn stats(&self) -> WorkerStats {
+        WorkerStats {
+            id: self.id(),
+            in_flight: self.in_flight(),
+            requests: self.given.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Counted, or refused: the worker is full, withdrawn, or has just failed.
+    pub(super) fn lease(self: &Arc<Self>) -> Option<Lease> {
+        if self.is_suspect() {
+            return None;
+        }
+        let limit = self.limit.load(Ordering::SeqCst);
+        self.word
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| {
+                // A draining word is above any limit.
+                (word < limit).then_some(word + 1)
+            })
+            .ok()
+            .map(|_| {
+                self.given.fetch_add(1, Ordering::Relaxed);
+                Lease(Arc::clone(self))
+            })
+    }
+
+    /// No lease is given any more. `Drained` is told once: now if nothing is in flight, else by the last lease.
+    pub(super) fn withdraw(&self) {
+        let before = self.word.fetch_or(DRAINING, Ordering::SeqCst);
+        if before == 0 {
+            self.outbox.tell(FromProxy::Drained { worker: self.id() });
+        }
+    }
+
+    /// It refused a connection or died: nothing new for `pause_ms`. By then the supervisor knows, and the table says
+    /// whether the worker is still there. True when it was not suspect before.
+    pub(super) fn suspect(&self, pause_ms: u64) -> bool {
+        let now = super::clock::now_ms();
+        self.suspect_until.swap(now + pause_ms, Ordering::SeqCst) <= now
+    }
+
+    /// It has answered: whatever the suspicion was, it lives.
+    pub(super) fn trust(&self) {
+        if self.suspect_until.load(Ordering::Relaxed) != 0 {
+            self.suspect_until.store(0, Ordering::SeqCst);
+        }
+    }
+
+    fn is_suspect(&self) -> bool {
+        let until = self.suspect_until.load(Ordering::SeqCst);
+        until != 0 && super::clock::now_ms() < until
+    }
+}
+
+fn limit_of(worker: &Worker) -> u64 {
+    u64::try_from(worker.max_in_flight)
+        .unwrap_or(u64::MAX)
+        .clamp(1, DRAINING - 1)
+}
+
+/// One request's right to use one worker, counted until it is dropped: at the end of the response body, of the
+/// tunnel, or when the client is gone.
+#[derive(Debug)]
+pub(super) struct Lease(Arc<Upstream>);
+
+impl Lease {
+    pub(super) fn upstream(&self) -> &Arc<Upstream> {
+        &self.0
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let before = self.0.word.fetch_sub(1, Ordering::SeqCst);
+        if before == DRAINING | 1 {
+            self.0.outbox.tell(FromProxy::Drained {
+                worker: self.0.id(),
+            });
+        }
+        // Also for a withdrawn worker: the queue is the app's, and another worker may be free.
+        self.0.queue.freed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outbox::Event;
+    use super::*;
+    use crate::router::message::WorkerAddress;
+    use std::sync::mpsc::Receiver;
+
+    fn upstream(max_in_flight: usize) -> (Arc<Upstream>, Receiver<Event>) {
+        let (outbox, events) = Outbox::new();
+        let worker = Worker {
+            id: 7,
+            slot: 0,
+            generation: 1,
+            pid: 1,
+            address: WorkerAddress::Tcp("127.0.0.1:1".into()),
+            max_in_flight,
+        };
+        let upstream = Upstream::new(worker, Arc::default(), outbox);
+        (Arc::new(upstream), events)
+    }
+
+    fn drained(events: &Receiver<Event>) -> usize {
+        events
+            .try_iter()
+            .filter(|event| matches!(event, Event::Tell(FromProxy::Drained { worker: 7 })))
+            .count()
+    }
+
+    #[test]
+    fn a_worker_gets_no_more_than_its_limit() {
+        let (upstream, _events) = upstream(2);
+        let first = upstream.lease().unwrap();
+        let _second = upstream.lease().unwrap();
+        assert!(upstream.lease().is_none());
+        drop(first);
+        assert!(upstream.lease().is_some());
+    }
+
+    #[test]
+    fn a_withdrawn_worker_refuses_and_its_last_lease_tells_that_it_is_drained() {
+        let (upstream, events) = upstream(2);
+        let (first, second) = (upstream.lease().unwrap(), upstream.lease().unwrap());
+        upstream.withdraw();
+        drop(first);
+        assert!(upstream.lease().is_none());
+        assert_eq!(drained(&events), 0);
+        drop(second);
+        assert_eq!(drained(&events), 1);
+    }
+
+    #[test]
+    fn an_idle_worker_is_drained_at_once_and_once() {
+        let (upstream, events) = upstream(1);
+        upstream.withdraw();
+        upstream.withdraw();
+        assert_eq!(drained(&events), 1);
+    }
+
+    #[test]
+    fn a_worker_that_failed_gets_nothing_until_it_answers() {
+        let (upstream, _events) = upstream(1);
+        assert!(upstream.suspect(60_000));
+        assert!(!upstream.suspect(60_000));
+        assert!(upstream.lease().is_none());
+        upstream.trust();
+        assert!(upstream.lease().is_some());
+    }
+
+    #[test]
+    fn leases_and_withdrawal_never_disagree() {
+        for _ in 0..200 {
+            let (upstream, events) = upstream(1000);
+            let others: Vec<_> = (0..3)
+                .map(|_| {
+                    let upstream = Arc::clone(&upstream);
+                    std::thread::spawn(move || while upstream.lease().is_some() {})
+                })
+                .collect();
+            upstream.withdraw();
+            others.into_iter().for_each(|other| other.join().unwrap());
+            assert_eq!(drained(&events), 1);
+        }
+    }
+}

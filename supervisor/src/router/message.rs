@@ -1,0 +1,276 @@
+//! Messages between supervisor and proxy: one JSON object per line over an inherited socketpair.
+//!
+//! The supervisor says *what is* by whole, versioned tables; the proxy answers with acknowledgements,
+//! demands and statistics. The proxy never learns how things came to be.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// First argument of the program in the role of the proxy.
+pub const PROXY_ROLE: &str = "proxy-process";
+
+/// Descriptor of the socketpair in the proxy process; listeners follow from 4.
+pub const CONTROL_FD: i32 = 3;
+
+/// Unique for the life of a supervisor: no two workers ever share one, whatever their app or slot.
+pub type WorkerId = u64;
+
+/// Supervisor to proxy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToProxy {
+    /// First message, once: what does not change during the life of this proxy.
+    Hello(Hello),
+    /// Everything that is served from now on.
+    Table(Table),
+    /// Stop accepting, finish what is in flight, then exit 0; at the deadline exit anyway.
+    Shutdown { drain_ms: u64 },
+    /// Open the access log file again (after rotation).
+    ReopenLogs,
+}
+
+/// What a proxy must know before it accepts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The listeners that were passed from descriptor 4, in that order.
+    pub listeners: Vec<ListenerInfo>,
+    /// Become this user before anything else; none when the supervisor is not privileged.
+    pub run_as: Option<RunAs>,
+    pub access_log: AccessLog,
+}
+
+/// Numeric identity to switch to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunAs {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// One inherited listening socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerInfo {
+    /// As shown to people: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/site.sock`.
+    pub address: String,
+    /// `http` or `https`: `wsgi.url_scheme`, and the default port of urlmap domains.
+    pub scheme: String,
+    /// SERVER_NAME and SERVER_PORT for requests on this listener.
+    pub server_name: String,
+    pub server_port: u16,
+}
+
+/// Where requests are logged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(tag = "to", rename_all = "snake_case")]
+pub enum AccessLog {
+    #[default]
+    Off,
+    /// The proxy's standard output.
+    Stdout {
+        format: LogFormat,
+    },
+    File {
+        path: PathBuf,
+        format: LogFormat,
+    },
+}
+
+/// Format of an access log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Common,
+    #[default]
+    Combined,
+    Json,
+}
+
+/// The route table: immutable, replaced whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// Grows by at least one with each table of a supervisor.
+    pub version: u64,
+    pub root: RouteNode,
+    pub apps: BTreeMap<String, App>,
+    /// `[DEFAULT] debug` of the served file: error pages say what died and how.
+    pub debug: bool,
+    /// Networks (CIDR) whose `X-Forwarded-*` are believed; `unix` for clients on unix listeners.
+    pub trusted_proxy: Vec<String>,
+}
+
+/// One level of routing. Levels are matched one after the other, as nested urlmaps are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "node", rename_all = "snake_case")]
+pub enum RouteNode {
+    App {
+        app: String,
+    },
+    Map {
+        /// In matching order.
+        routes: Vec<Route>,
+        not_found: Option<Box<RouteNode>>,
+        /// False for a map whose apps see the request *unshifted* because filters above the map were
+        /// built again inside each of them (fan-out): SCRIPT_NAME and PATH_INFO stay those of this level.
+        shift: bool,
+    },
+}
+
+/// An entry of a map. Matching: exactly `paste.urlmap`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Lower-cased `host` or `host:port`.
+    pub domain: Option<String>,
+    /// Without trailing slash; UTF-8 bytes are compared with the decoded path.
+    pub prefix: String,
+    pub to: RouteNode,
+}
+
+/// An app as the proxy sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct App {
+    pub serving: Serving,
+    pub handover: Handover,
+    /// The ready workers, and only those.
+    pub workers: Vec<Worker>,
+    /// Requests that may wait for a worker.
+    pub queue: usize,
+    /// How long one may wait, in milliseconds; then 503.
+    pub queue_timeout_ms: u64,
+    /// 504 after this time without a response head, in milliseconds; none: no limit.
+    pub request_timeout_ms: Option<u64>,
+    /// The last death of a worker of this app, for error pages under `debug`.
+    pub last_death: Option<Death>,
+}
+
+/// What happens to a request when no worker is free.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Serving {
+    /// Workers are or will be there: wait in the queue.
+    Up,
+    /// On demand and asleep: wait, and tell the supervisor ([`FromProxy::Wanted`]).
+    Idle,
+    /// In a crash loop: 503 at once with Retry-After.
+    Failed { retry_after_s: u64 },
+    /// Stopped by hand: 503 at once.
+    Stopped,
+}
+
+/// How the request is handed to the app's workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Handover {
+    /// Our Python host: original target, and the `Paster-Environ` field (docs/worker-contract.md).
+    Environ,
+    /// Target without the mount prefix, `X-Script-Name`, `X-Forwarded-*`.
+    Strip,
+    /// Original target, `X-Script-Name`, `X-Forwarded-*` (`strip_prefix = off`).
+    Keep,
+}
+
+/// A ready worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    pub id: WorkerId,
+    pub slot: u32,
+    pub generation: u64,
+    pub pid: u32,
+    pub address: WorkerAddress,
+    /// Requests that it may be given at the same time.
+    pub max_in_flight: usize,
+}
+
+/// Where a worker listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerAddress {
+    Unix(PathBuf),
+    /// `host:port`
+    Tcp(String),
+}
+
+impl std::fmt::Display for WorkerAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            WorkerAddress::Unix(path) => write!(f, "unix:{}", path.display()),
+            WorkerAddress::Tcp(address) => f.write_str(address),
+        }
+    }
+}
+
+/// How a worker ended, in words for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Death {
+    pub worker: WorkerId,
+    /// e.g. `worker 0 of blog (pid 4120) was killed by signal 11 (SIGSEGV) after 4.2s`
+    pub what: String,
+    pub last_output: Vec<String>,
+}
+
+/// Proxy to supervisor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FromProxy {
+    /// The proxy accepts connections; sent once, after the first table.
+    Ready,
+    /// This table is in force: no new request goes to a worker that it does not name.
+    Applied { version: u64 },
+    /// A worker that the table in force does not name has nothing in flight any more.
+    Drained { worker: WorkerId },
+    /// Connecting to a ready worker failed.
+    Unreachable { worker: WorkerId, error: String },
+    /// A request waits for an app that has no process.
+    Wanted { app: String },
+    /// A request was over its time; the client has its 504.
+    TimedOut { worker: WorkerId, request: String },
+    /// Once a second while anything changed.
+    Stats(Stats),
+}
+
+/// Counters since the start of the proxy; gauges of now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    pub connections: u64,
+    pub apps: BTreeMap<String, AppStats>,
+    /// Workers of the table in force. A list: JSON has no numeric keys.
+    pub workers: Vec<WorkerStats>,
+}
+
+/// Per worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerStats {
+    pub id: WorkerId,
+    pub in_flight: u64,
+    /// Requests that it was given.
+    pub requests: u64,
+}
+
+/// Per app.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppStats {
+    pub requests: u64,
+    pub queued: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_survive_the_way_through_json() {
+        let stats = FromProxy::Stats(Stats {
+            connections: 1,
+            workers: vec![WorkerStats {
+                id: 1 << 32,
+                in_flight: 2,
+                requests: 3,
+            }],
+            ..Stats::default()
+        });
+        let line = serde_json::to_string(&stats).expect("serialised");
+        assert_eq!(
+            serde_json::from_str::<FromProxy>(&line).expect("read back"),
+            stats
+        );
+    }
+}

@@ -1,0 +1,6 @@
+//! The route table and the messages that carry it: all that supervisor and proxy share.
+//!
+//! The supervisor is the only writer. The proxy holds one immutable table at a time and replaces it whole.
+
+pub mod message;
+pub mod urlmap;

@@ -1,0 +1,577 @@
+//! One app as the driver holds it, and how the effects of its machine are carried out.
+
+use super::{Driver, IDS_PER_APP};
+use crate::control::protocol::Failure;
+use crate::keeper::message::{Exit, ToKeeper};
+use crate::plan::spec::{AppKind, AppSpec, Settings};
+use crate::router::message::{Death, WorkerAddress};
+use crate::supervise::backoff::BackoffPolicy;
+use crate::supervise::launch::{self, Launched, News};
+use crate::supervise::machine::{AppMachine, Effect, Event, Policy, Report, WorkerId, describe};
+use crate::sys::proctree;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Lines of a worker's output that go into a report.
+const REPORT_LINES: usize = 20;
+
+const CRASH_LOOP: &str = "crash loop: requests get 503 until a worker is ready again; \
+                          correct the cause, then `paster restart` starts it at once";
+
+/// The table carries the last death, for error pages.
+fn tells_of_a_death(report: &Report) -> bool {
+    matches!(
+        report,
+        Report::Crashed { .. } | Report::GaveUp { .. } | Report::SpawnFailed { .. }
+    )
+}
+
+/// `; next start in 109ms`.
+fn next_start(delay: Option<Duration>) -> String {
+    match delay {
+        None => String::new(),
+        Some(Duration::ZERO) => "; next start now".to_owned(),
+        Some(delay) if delay < Duration::from_secs(1) => {
+            format!("; next start in {}ms", super::millis(delay))
+        }
+        Some(delay) => format!("; next start in {delay:.1?}"),
+    }
+}
+
+/// An app with its processes.
+pub(super) struct AppRun {
+    /// What the serving generation runs.
+    pub(super) spec: AppSpec,
+    /// What the generation that is being brought up runs.
+    next: Option<(u64, AppSpec)>,
+    pub(super) machine: AppMachine,
+    pub(super) live: BTreeMap<WorkerId, Live>,
+    next_generation: u64,
+    /// Starts after a death that nobody asked for.
+    pub(super) restarts: u64,
+    pub(super) last_death: Option<Death>,
+    /// The end, or the timeout, that a failed rollout is explained with.
+    last_ending: Option<Ending>,
+    /// Requests that were counted by proxies that are gone.
+    pub(super) requests_before: u64,
+    pub(super) removed: bool,
+    /// When the log last said that the proxy cannot connect.
+    pub(super) unreachable_told: Option<Instant>,
+}
+
+/// A launched worker.
+pub(super) struct Live {
+    launched: Launched,
+    pub(super) pid: Option<u32>,
+    pub(super) started: Instant,
+    pub(super) status: Option<String>,
+    /// The last table that named it.
+    pub(super) last_named: u64,
+    /// Why it was taken out of service, if it hung.
+    hung: Option<String>,
+    slot: u32,
+    generation: u64,
+}
+
+impl Live {
+    /// Where it listens, for a proxy whose working directory is `workers_dir`.
+    pub(super) fn address_from(&self, workers_dir: &Path) -> WorkerAddress {
+        match &self.launched.address {
+            WorkerAddress::Unix(path) => {
+                WorkerAddress::Unix(path.strip_prefix(workers_dir).unwrap_or(path).to_path_buf())
+            }
+            WorkerAddress::Tcp(address) => WorkerAddress::Tcp(address.clone()),
+        }
+    }
+
+    pub(super) fn kill(&self) {
+        self.launched.order(ToKeeper::Kill);
+    }
+}
+
+/// What is left of a worker that has ended.
+#[derive(Debug, Clone)]
+struct Ending {
+    id: WorkerId,
+    slot: u32,
+    generation: u64,
+    pid: Option<u32>,
+    lived: Duration,
+    status: Option<String>,
+    hung: Option<String>,
+    last_output: Vec<String>,
+}
+
+impl From<(WorkerId, &Live)> for Ending {
+    fn from((id, live): (WorkerId, &Live)) -> Ending {
+        Ending {
+            id,
+            slot: live.slot,
+            generation: live.generation,
+            pid: live.pid,
+            lived: live.started.elapsed(),
+            status: live.status.clone(),
+            hung: live.hung.clone(),
+            last_output: live.launched.ring.last(REPORT_LINES),
+        }
+    }
+}
+
+impl AppRun {
+    fn new(spec: AppSpec, first_id: WorkerId) -> AppRun {
+        AppRun {
+            machine: AppMachine::new(policy(&spec), first_id),
+            spec,
+            next: None,
+            live: BTreeMap::new(),
+            next_generation: 2,
+            restarts: 0,
+            last_death: None,
+            last_ending: None,
+            requests_before: 0,
+            removed: false,
+            unreachable_told: None,
+        }
+    }
+
+    fn spec_of(&self, generation: u64) -> &AppSpec {
+        match &self.next {
+            Some((next, spec)) if *next == generation => spec,
+            _ => &self.spec,
+        }
+    }
+
+    /// The number of the next rollout.
+    pub(super) fn next_generation(&self) -> u64 {
+        self.next_generation
+    }
+
+    /// Why the last start failed, for whoever asked for it.
+    pub(super) fn failure(&self, what: String) -> Failure {
+        let ending = self.last_ending.as_ref();
+        Failure {
+            what,
+            step: ending.and_then(|ending| ending.status.clone()),
+            last_output: ending
+                .map(|ending| ending.last_output.clone())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// What the state machine must know of an app. An upstream has no processes.
+fn policy(spec: &AppSpec) -> Policy {
+    let Settings {
+        processes,
+        start_timeout,
+        min_healthy,
+        drain_timeout,
+        stop_timeout,
+        restart,
+        idle_timeout,
+        watchdog,
+        max_lifetime,
+        ..
+    } = spec.settings;
+    Policy {
+        processes: if matches!(spec.kind, AppKind::Upstream { .. }) {
+            0
+        } else {
+            processes
+        },
+        start_timeout,
+        min_healthy,
+        drain_timeout,
+        stop_timeout,
+        restart,
+        idle_timeout,
+        watchdog,
+        max_lifetime,
+        backoff: BackoffPolicy {
+            delay: spec.settings.restart_delay,
+            max_delay: spec.settings.restart_max_delay,
+            limit: spec.settings.crash_limit,
+            window: spec.settings.crash_window,
+        },
+    }
+}
+
+impl Driver {
+    /// Adds an app of the plan and starts it.
+    pub(super) fn add_app(&mut self, name: &str) {
+        let Some(spec) = self.plan.apps.get(name).cloned() else {
+            return;
+        };
+        let number = self.next_number;
+        self.next_number += 1;
+        self.numbers.insert(name.to_owned(), number);
+        self.apps
+            .insert(number, AppRun::new(spec, number * IDS_PER_APP));
+        self.dirty = true;
+        self.step(number, Event::Tick);
+    }
+
+    /// Takes an app out of the plan; its processes drain and stop.
+    pub(super) fn remove_app(&mut self, name: &str) {
+        if let Some(number) = self.numbers.remove(name) {
+            if let Some(app) = self.apps.get_mut(&number) {
+                app.removed = true;
+            }
+            self.dirty = true;
+            self.step(number, Event::Stop);
+        }
+    }
+
+    pub(super) fn remove_gone_apps(&mut self) {
+        self.apps
+            .retain(|_, app| !(app.removed && app.machine.is_gone()));
+    }
+
+    /// Brings up a new generation of `spec` beside the present one.
+    pub(super) fn roll_out(&mut self, number: u64, spec: AppSpec) {
+        let Some(app) = self.apps.get_mut(&number) else {
+            return;
+        };
+        let generation = app.next_generation;
+        app.next_generation += 1;
+        let event = Event::Rollout {
+            generation,
+            policy: policy(&spec),
+        };
+        app.next = Some((generation, spec));
+        app.last_ending = None;
+        self.step(number, event);
+    }
+
+    /// Applies settings that need no new process.
+    pub(super) fn update_policy(&mut self, number: u64, spec: AppSpec) {
+        let Some(app) = self.apps.get_mut(&number) else {
+            return;
+        };
+        let event = Event::NewPolicy(policy(&spec));
+        app.spec = spec;
+        self.dirty = true;
+        self.step(number, event);
+    }
+
+    pub(super) fn scale_all(&mut self, by: i32) {
+        let numbers: Vec<u64> = self.numbers.values().copied().collect();
+        for number in numbers {
+            let Some(app) = self.apps.get(&number) else {
+                continue;
+            };
+            let mut spec = app.spec.clone();
+            spec.settings.processes = spec.settings.processes.saturating_add_signed(by).max(1);
+            self.update_policy(number, spec);
+        }
+    }
+
+    /// Feeds one event to a machine and carries out what follows.
+    pub(super) fn step(&mut self, number: u64, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            let Some(app) = self.apps.get_mut(&number) else {
+                return;
+            };
+            let effects = app.machine.step(event, Instant::now(), fastrand::f64());
+            // A rollout that has nothing to protect takes over at once.
+            if app
+                .next
+                .as_ref()
+                .is_some_and(|(generation, _)| *generation == app.machine.generation())
+            {
+                app.spec = app.next.take().expect("just seen").1;
+            }
+            for effect in effects {
+                if let Some(failed) = self.carry_out(number, effect) {
+                    events.push(failed);
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, number: u64, effect: Effect) -> Option<Event> {
+        let app = self.apps.get_mut(&number)?;
+        match effect {
+            Effect::Spawn {
+                id,
+                slot,
+                generation,
+            } => {
+                let spec = app.spec_of(generation);
+                match launch::launch(&self.site, spec, id, slot, generation) {
+                    Ok(launched) => {
+                        let started = Instant::now();
+                        let live = Live {
+                            launched,
+                            pid: None,
+                            started,
+                            status: None,
+                            last_named: 0,
+                            hung: None,
+                            slot,
+                            generation,
+                        };
+                        app.live.insert(id, live);
+                    }
+                    Err(error) => return Some(Event::SpawnFailed(id, error.to_string())),
+                }
+            }
+            Effect::Terminate(id) => {
+                if let Some(live) = app.live.get(&id) {
+                    live.launched.order(ToKeeper::Terminate);
+                }
+            }
+            Effect::Kill(id) => {
+                if let Some(live) = app.live.get(&id) {
+                    live.kill();
+                }
+            }
+            Effect::Dump(id) => {
+                // SIGQUIT ends programs that do not expect it; only our own host is known to.
+                if let (AppKind::Python { .. }, Some(live)) = (&app.spec.kind, app.live.get(&id)) {
+                    live.launched.order(ToKeeper::Dump);
+                }
+            }
+            Effect::Publish => self.dirty = true,
+            Effect::Report(report) => {
+                app.report(&report);
+                self.dirty |= tells_of_a_death(&report);
+            }
+            Effect::RolloutDone { generation, result } => {
+                self.rollout_done(number, generation, result)
+            }
+        }
+        None
+    }
+
+    fn rollout_done(&mut self, number: u64, generation: u64, result: Result<(), String>) {
+        let Some(app) = self.apps.get_mut(&number) else {
+            return;
+        };
+        let name = &app.spec.name;
+        match &result {
+            Ok(()) => tracing::info!(app = %name, generation, "new generation serves"),
+            Err(error) => {
+                if app
+                    .next
+                    .as_ref()
+                    .is_some_and(|(next, _)| *next == generation)
+                {
+                    app.next = None;
+                    tracing::error!(app = %name, generation, %error, "new generation given up; the old one serves on");
+                }
+            }
+        }
+        self.dirty = true;
+        self.resolve_rollout(number, generation, &result);
+    }
+
+    /// A keeper was lost, so what its worker had started is ours now (subreaper): it is ended here.
+    fn sweep_orphans(&self) {
+        let marker = format!("NOTIFY_SOCKET={}/", self.site.workers_dir.display());
+        let keepers = self.apps.values().flat_map(|app| {
+            app.live
+                .values()
+                .filter_map(|live| live.launched.keeper_pid)
+        });
+        let known: Vec<u32> = keepers.chain(self.proxies.pids()).collect();
+        // Looked for at once, before anything else is started; ended beside this loop.
+        let orphans = proctree::orphans(&known);
+        tokio::task::spawn_blocking(move || proctree::end_orphans(&marker, orphans));
+    }
+
+    /// News of a worker.
+    pub(super) fn worker_news(&mut self, id: WorkerId, news: News) {
+        let number = id / IDS_PER_APP;
+        let Some(app) = self.apps.get_mut(&number) else {
+            return;
+        };
+        let name = app.spec.name.clone();
+        match news {
+            News::Spawned { pid } => {
+                if let Some(live) = app.live.get_mut(&id) {
+                    live.pid = Some(pid);
+                    let (slot, generation) = (live.slot, live.generation);
+                    tracing::debug!(app = %name, slot, generation, pid, "worker spawned");
+                }
+            }
+            News::Status(status) => {
+                if let Some(live) = app.live.get_mut(&id) {
+                    tracing::debug!(app = %name, slot = live.slot, status, "worker status");
+                    live.status = Some(status);
+                }
+            }
+            News::Ready => self.step(number, Event::Ready(id)),
+            News::Extend(by) => self.step(number, Event::Extend(id, by)),
+            News::Alive => self.step(number, Event::Alive(id)),
+            News::Failed { step, error } => {
+                if let Some(live) = app.live.remove(&id) {
+                    let ending = Ending::from((id, &live));
+                    app.last_ending = Some(Ending {
+                        status: Some(step.clone()),
+                        ..ending
+                    });
+                }
+                self.step(
+                    number,
+                    Event::SpawnFailed(id, format!("could not be started: {step}: {error}")),
+                );
+            }
+            News::Exited { exit } => {
+                if let Some(live) = app.live.remove(&id) {
+                    app.last_ending = Some(Ending::from((id, &live)));
+                }
+                if exit == Exit::Unknown {
+                    self.sweep_orphans();
+                }
+                self.step(number, Event::Exited(id, exit));
+            }
+        }
+    }
+}
+
+impl AppRun {
+    /// Logs what happened; a death is kept for error pages and `status`.
+    fn report(&mut self, report: &Report) {
+        let app = self.spec.name.clone();
+        match report {
+            Report::Ready { id } => {
+                let Some(live) = self.live.get(id) else {
+                    return;
+                };
+                let (slot, generation, pid) = (live.slot, live.generation, live.pid.unwrap_or(0));
+                tracing::info!(
+                    %app,
+                    slot,
+                    generation,
+                    pid,
+                    duration_ms = super::millis(live.started.elapsed()),
+                    "worker ready"
+                );
+            }
+            Report::Crashed {
+                exit,
+                delay,
+                failed,
+                ..
+            } => {
+                self.note_death(*exit);
+                if delay.is_some() {
+                    self.restarts += 1;
+                }
+                let what = self
+                    .last_death
+                    .as_ref()
+                    .map_or("", |death| death.what.as_str());
+                tracing::warn!(%app, "{what}{}", next_start(*delay));
+                if *failed {
+                    tracing::error!(%app, "{CRASH_LOOP}");
+                }
+            }
+            Report::SpawnFailed {
+                id,
+                error,
+                delay,
+                failed,
+            } => {
+                self.last_death = Some(Death {
+                    worker: *id,
+                    what: format!("worker of {app} {error}"),
+                    last_output: Vec::new(),
+                });
+                tracing::error!(%app, "worker {error}{}", next_start(*delay));
+                if *failed {
+                    tracing::error!(%app, "{CRASH_LOOP}");
+                }
+            }
+            Report::StartTimeout { id, timeout } => {
+                if let Some(live) = self.live.get(id) {
+                    self.last_ending = Some(Ending::from((*id, live)));
+                    tracing::error!(
+                        %app,
+                        slot = live.slot,
+                        ?timeout,
+                        status = live.status,
+                        "worker not ready in time; it is killed"
+                    );
+                }
+            }
+            Report::DrainTimeout { id } => {
+                let slot = self.live.get(id).map(|live| live.slot);
+                tracing::warn!(
+                    %app,
+                    slot,
+                    "requests did not finish within the drain timeout; the worker is stopped"
+                );
+            }
+            Report::StopTimeout { id } => {
+                let slot = self.live.get(id).map(|live| live.slot);
+                tracing::warn!(%app, slot, "worker ignored SIGTERM; it is killed");
+            }
+            Report::GaveUp { exit, .. } => {
+                self.note_death(*exit);
+                let what = self
+                    .last_death
+                    .as_ref()
+                    .map_or("", |death| death.what.as_str());
+                tracing::error!(
+                    %app,
+                    "{what}; it is not started again until it is restarted or changed"
+                );
+            }
+            Report::Hung { id, why } => {
+                self.restarts += 1;
+                if let Some(live) = self.live.get_mut(id) {
+                    live.hung = Some(why.clone());
+                    let (slot, pid) = (live.slot, live.pid);
+                    tracing::error!(app, slot, pid, "worker hangs: it {why}; it is replaced");
+                }
+            }
+            Report::Recycling { id, why } => {
+                let slot = self.live.get(id).map(|live| live.slot);
+                tracing::info!(app, slot, "worker {why}; its successor is started");
+            }
+            Report::Asleep => tracing::info!(app, "idle: no process until a request comes"),
+            Report::Stopped { exit, .. } => {
+                if self
+                    .last_ending
+                    .as_ref()
+                    .is_some_and(|ending| ending.hung.is_some())
+                {
+                    self.note_death(*exit);
+                }
+                let slot = self.last_ending.as_ref().map(|ending| ending.slot);
+                tracing::info!(%app, slot, exit = %describe(*exit), "worker stopped");
+            }
+        }
+    }
+
+    fn note_death(&mut self, exit: Exit) {
+        let Some(ending) = &self.last_ending else {
+            return;
+        };
+        let pid = ending
+            .pid
+            .map(|pid| format!(" (pid {pid})"))
+            .unwrap_or_default();
+        self.last_death = Some(Death {
+            worker: ending.id,
+            what: format!(
+                "worker {} of {}{pid}, generation {}, {}{} after {:.1}s",
+                ending.slot,
+                self.spec.name,
+                ending.generation,
+                ending
+                    .hung
+                    .as_ref()
+                    .map(|why| format!("{why} and "))
+                    .unwrap_or_default(),
+                describe(exit),
+                ending.lived.as_secs_f64()
+            ),
+            last_output: ending.last_output.clone(),
+        });
+    }
+}

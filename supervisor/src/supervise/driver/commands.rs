@@ -1,0 +1,430 @@
+//! Commands change what is wanted; their answers wait until that is so.
+
+use super::Driver;
+use crate::config::problem::Problem;
+use crate::control::protocol::{Answer, AppResult, Command};
+use crate::plan::diff;
+use crate::plan::spec::{AppKind, AppSpec, Plan};
+use crate::supervise::access_log;
+use crate::supervise::bind::Bound;
+use crate::supervise::machine::{AppState, Event};
+use std::collections::BTreeMap;
+use tokio::sync::oneshot;
+
+/// Someone who waits for an effect.
+pub(super) struct Waiter {
+    reply: oneshot::Sender<Answer>,
+    /// By app number.
+    pending: BTreeMap<u64, Goal>,
+    results: Vec<AppResult>,
+    /// The table that shows the effect, once there is one: clients see it when the proxy has it.
+    table: Option<u64>,
+    /// It asked paster to stop: answered last.
+    until_exit: bool,
+}
+
+struct Goal {
+    name: String,
+    action: &'static str,
+    kind: GoalKind,
+}
+
+enum GoalKind {
+    /// This generation, or a later one, serves or has failed.
+    Generation(u64),
+    /// No process is left.
+    Gone,
+}
+
+/// A configuration that was read again, and who asked.
+pub(super) struct Replanned {
+    plan: Result<Plan, Vec<Problem>>,
+    reply: Option<oneshot::Sender<Answer>>,
+}
+
+/// What a command means for one app.
+enum Decision {
+    /// Bring up a new generation.
+    RollOut {
+        spec: Box<AppSpec>,
+        action: &'static str,
+    },
+    /// Apply settings that need no new process.
+    Update(Box<AppSpec>),
+    Stop,
+    Remove,
+    /// End a stop by hand.
+    Resume,
+    Nothing,
+}
+
+/// What, where and, on a line of its own, what next.
+fn with_hint(problem: &Problem) -> String {
+    match &problem.hint {
+        Some(hint) => format!("{problem}\nhint: {hint}"),
+        None => problem.to_string(),
+    }
+}
+
+fn result(name: &str, action: &str, generation: u64) -> AppResult {
+    AppResult {
+        app: name.to_owned(),
+        action: action.to_owned(),
+        generation,
+        error: None,
+    }
+}
+
+impl Driver {
+    pub(super) fn command(&mut self, command: Command, reply: oneshot::Sender<Answer>) {
+        match command {
+            Command::Status => {
+                let _ = reply.send(Answer::Status(self.status()));
+            }
+            Command::Restart { apps } => self.with_apps(apps, true, reply, Driver::restart),
+            Command::Start { apps } => self.with_apps(apps, true, reply, Driver::start),
+            Command::Stop { apps } if apps.is_empty() => {
+                self.begin_shutdown();
+                let (pending, results) = (BTreeMap::new(), Vec::new());
+                self.waiters.push(Waiter {
+                    reply,
+                    pending,
+                    results,
+                    table: None,
+                    until_exit: true,
+                });
+            }
+            Command::Stop { apps } => self.with_apps(apps, false, reply, |_, _| Decision::Stop),
+            Command::Reload => self.reload(Some(reply)),
+        }
+    }
+
+    fn with_apps(
+        &mut self,
+        names: Vec<String>,
+        none_means_all: bool,
+        reply: oneshot::Sender<Answer>,
+        decide: fn(&Driver, &str) -> Decision,
+    ) {
+        let unknown: Vec<String> = names
+            .iter()
+            .filter(|name| !self.numbers.contains_key(*name))
+            .map(|name| self.unknown_app(name))
+            .collect();
+        if !unknown.is_empty() {
+            let _ = reply.send(Answer::Refused { errors: unknown });
+            return;
+        }
+        let names = if names.is_empty() && none_means_all {
+            self.numbers.keys().cloned().collect()
+        } else {
+            names
+        };
+        let decisions = names
+            .iter()
+            .map(|name| (name.clone(), decide(self, name)))
+            .collect();
+        self.carry_out_decisions(decisions, Vec::new(), reply);
+    }
+
+    /// First notes what is waited for, then acts: a step may reach its goal at once.
+    fn carry_out_decisions(
+        &mut self,
+        decisions: Vec<(String, Decision)>,
+        mut results: Vec<AppResult>,
+        reply: oneshot::Sender<Answer>,
+    ) {
+        let mut pending = BTreeMap::new();
+        for (name, decision) in &decisions {
+            let Some((number, app)) = self
+                .numbers
+                .get(name)
+                .and_then(|n| Some((*n, self.apps.get(n)?)))
+            else {
+                continue;
+            };
+            let goal = |action, kind| Goal {
+                name: name.clone(),
+                action,
+                kind,
+            };
+            match decision {
+                Decision::RollOut { action, .. } => {
+                    pending.insert(
+                        number,
+                        goal(action, GoalKind::Generation(app.next_generation())),
+                    );
+                }
+                Decision::Stop => {
+                    pending.insert(number, goal("stopped", GoalKind::Gone));
+                }
+                Decision::Remove => {
+                    pending.insert(number, goal("removed", GoalKind::Gone));
+                }
+                Decision::Resume | Decision::Nothing => {
+                    results.push(result(name, "unchanged", app.machine.generation()));
+                }
+                Decision::Update(_) => {
+                    results.push(result(name, "updated", app.machine.generation()))
+                }
+            }
+        }
+        self.waiters.push(Waiter {
+            reply,
+            pending,
+            results,
+            table: None,
+            until_exit: false,
+        });
+        for (name, decision) in decisions {
+            let Some(number) = self.numbers.get(&name).copied() else {
+                continue;
+            };
+            match decision {
+                Decision::RollOut { spec, .. } => self.roll_out(number, *spec),
+                Decision::Update(spec) => self.update_policy(number, *spec),
+                Decision::Stop => self.step(number, Event::Stop),
+                Decision::Remove => self.remove_app(&name),
+                Decision::Resume => {
+                    self.step(number, Event::Start);
+                    self.dirty = true;
+                }
+                Decision::Nothing => {}
+            }
+        }
+    }
+
+    fn unknown_app(&self, name: &str) -> String {
+        let known: Vec<&str> = self.numbers.keys().map(String::as_str).collect();
+        format!(
+            "there is no app `{name}`; this site has {}",
+            known.join(", ")
+        )
+    }
+
+    fn restart(&self, name: &str) -> Decision {
+        self.roll_out_planned(name, "restarted")
+    }
+
+    fn start(&self, name: &str) -> Decision {
+        match self
+            .numbers
+            .get(name)
+            .and_then(|number| self.apps.get(number))
+        {
+            Some(app) if matches!(app.machine.state(), AppState::Ready | AppState::Degraded) => {
+                Decision::Nothing
+            }
+            _ => self.roll_out_planned(name, "started"),
+        }
+    }
+
+    fn is_stopped(&self, name: &str) -> bool {
+        let app = self
+            .numbers
+            .get(name)
+            .and_then(|number| self.apps.get(number));
+        app.is_some_and(|app| app.machine.state() == AppState::Stopped)
+    }
+
+    /// What the plan says now: also after a reload whose rollout failed.
+    fn roll_out_planned(&self, name: &str, action: &'static str) -> Decision {
+        match self.plan.apps.get(name) {
+            // Nothing of an upstream runs here; only a stop by hand can be ended.
+            Some(spec) if matches!(spec.kind, AppKind::Upstream { .. }) => Decision::Resume,
+            Some(spec) => Decision::RollOut {
+                spec: Box::new(spec.clone()),
+                action,
+            },
+            None => Decision::Nothing,
+        }
+    }
+
+    /// A rollout has ended: tells those who wait for it.
+    pub(super) fn resolve_rollout(
+        &mut self,
+        number: u64,
+        generation: u64,
+        outcome: &Result<(), String>,
+    ) {
+        let Some(app) = self.apps.get(&number) else {
+            return;
+        };
+        for waiter in &mut self.waiters {
+            let reached = matches!(
+                waiter.pending.get(&number),
+                Some(Goal { kind: GoalKind::Generation(wanted), .. }) if *wanted <= generation
+            );
+            if !reached {
+                continue;
+            }
+            if let Some(goal) = waiter.pending.remove(&number) {
+                let error = outcome.clone().err().map(|what| app.failure(what));
+                waiter.results.push(AppResult {
+                    error,
+                    ..result(&goal.name, goal.action, generation)
+                });
+            }
+        }
+    }
+
+    /// Answers those whose last goal has been reached.
+    pub(super) fn answer_waiters(&mut self) {
+        for waiter in &mut self.waiters {
+            let gone: Vec<u64> = waiter
+                .pending
+                .iter()
+                .filter(|(number, goal)| {
+                    matches!(goal.kind, GoalKind::Gone)
+                        && self
+                            .apps
+                            .get(number)
+                            .is_none_or(|app| app.machine.is_gone())
+                })
+                .map(|(number, _)| *number)
+                .collect();
+            for number in gone {
+                if let Some(goal) = waiter.pending.remove(&number) {
+                    waiter.results.push(result(&goal.name, goal.action, 0));
+                }
+            }
+        }
+        for waiter in &mut self.waiters {
+            if waiter.pending.is_empty() && !waiter.until_exit {
+                waiter.table.get_or_insert(self.table_version);
+            }
+        }
+        let (done, waiting) =
+            std::mem::take(&mut self.waiters)
+                .into_iter()
+                .partition(|waiter: &Waiter| {
+                    waiter
+                        .table
+                        .is_some_and(|table| self.proxies.have_applied(table))
+                });
+        self.waiters = waiting;
+        for waiter in done {
+            let _ = waiter.reply.send(Answer::Done {
+                apps: waiter.results,
+            });
+        }
+    }
+
+    /// The last answers, when everything has stopped.
+    pub(super) fn answer_at_exit(&mut self) {
+        for waiter in self.waiters.drain(..).filter(|waiter| waiter.until_exit) {
+            let _ = waiter.reply.send(Answer::Done { apps: Vec::new() });
+        }
+    }
+
+    /// Reads the configuration again, beside this loop.
+    pub(super) fn reload(&mut self, reply: Option<oneshot::Sender<Answer>>) {
+        let (replan, plans) = (self.replan.clone(), self.plans.clone());
+        tokio::task::spawn_blocking(move || {
+            let plan = replan();
+            let _ = plans.blocking_send(Replanned { plan, reply });
+        });
+    }
+
+    pub(super) fn replanned(&mut self, Replanned { plan, reply }: Replanned) {
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(problems) => {
+                for problem in &problems {
+                    tracing::error!(hint = problem.hint, "{problem}");
+                }
+                let errors = problems.iter().map(with_hint).collect();
+                tracing::error!("the configuration is invalid; nothing was changed");
+                self.refuse(reply, errors);
+                return;
+            }
+        };
+        let mut listeners = Vec::new();
+        for listen in &plan.listen {
+            if self.listeners.iter().any(|bound| bound.listen == *listen) {
+                continue;
+            }
+            match (self.bind)(listen) {
+                Ok(bound) => listeners.extend(bound),
+                Err(error) => {
+                    tracing::error!("{error}; nothing was changed");
+                    self.refuse(reply, vec![error]);
+                    return;
+                }
+            }
+        }
+        if let Err(error) = access_log::prepare(&plan.access_log, self.site.proxy_uid) {
+            tracing::error!("{error}; nothing was changed");
+            self.refuse(reply, vec![error]);
+            return;
+        }
+        self.apply(plan, listeners, reply);
+    }
+
+    fn refuse(&self, reply: Option<oneshot::Sender<Answer>>, errors: Vec<String>) {
+        if let Some(reply) = reply {
+            let _ = reply.send(Answer::Refused { errors });
+        }
+    }
+
+    /// Touches exactly what differs between the old plan and the new one.
+    fn apply(
+        &mut self,
+        plan: Plan,
+        new_listeners: Vec<Bound>,
+        reply: Option<oneshot::Sender<Answer>>,
+    ) {
+        let changes = diff::diff(&self.plan, &plan);
+        let drain = self.longest_drain();
+        self.plan = plan;
+        self.dirty = true;
+        let mut decisions = Vec::new();
+        for name in changes.removed.iter().cloned() {
+            decisions.push((name, Decision::Remove));
+        }
+        for name in changes.changed.iter().cloned() {
+            let decision = match self.plan.apps.get(&name) {
+                // A stopped app stays stopped; its next start uses what the plan says then.
+                Some(spec) if self.is_stopped(&name) => Decision::Update(Box::new(spec.clone())),
+                _ => self.roll_out_planned(&name, "restarted"),
+            };
+            decisions.push((name, decision));
+        }
+        for name in changes.policy_changed.iter().cloned() {
+            if let Some(spec) = self.plan.apps.get(&name).cloned() {
+                decisions.push((name, Decision::Update(Box::new(spec))));
+            }
+        }
+        if changes.listeners_changed || changes.access_log_changed {
+            let wanted = &self.plan.listen;
+            self.listeners
+                .retain(|bound| wanted.contains(&bound.listen));
+            self.listeners.extend(new_listeners);
+            self.replace_proxy(drain);
+        }
+        if changes.is_empty() {
+            tracing::info!("configuration read again: nothing has changed");
+        } else {
+            tracing::info!(
+                routes_changed = changes.routes_changed,
+                table_changed = changes.table_changed,
+                added = changes.added.len(),
+                removed = changes.removed.len(),
+                restarted = changes.changed.len(),
+                updated = changes.policy_changed.len(),
+                "configuration reloaded"
+            );
+        }
+        for name in &changes.added {
+            self.add_app(name);
+        }
+        let added = changes
+            .added
+            .iter()
+            .map(|name| result(name, "added", 1))
+            .collect();
+        // Without a caller (SIGHUP) nobody reads the answer.
+        let reply = reply.unwrap_or_else(|| oneshot::channel().0);
+        self.carry_out_decisions(decisions, added, reply);
+    }
+}

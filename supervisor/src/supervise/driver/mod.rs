@@ -1,0 +1,217 @@
+//! The loop that owns everything: it feeds events to the state machines and carries out their effects.
+//!
+//! One task, no locks. Everything outside (workers, proxies, commands, signals, time) arrives as a message;
+//! nothing here waits for anything but the next message.
+
+mod app;
+mod commands;
+mod proxies;
+mod shutdown;
+mod status;
+mod upkeep;
+
+use super::bind::Bound;
+use super::launch::{News, Site};
+use super::machine::{Event, WorkerId};
+use super::proxy_link::{Instance, ProxyNews};
+use crate::config::problem::Problem;
+use crate::control::server::Call;
+use crate::plan::spec::{Listen, Plan};
+use app::AppRun;
+use commands::Waiter;
+use proxies::Proxies;
+use shutdown::Phase;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// What the user told us by a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// TERM, INT: graceful stop; the second time at once.
+    Stop,
+    /// QUIT: at once.
+    StopNow,
+    /// HUP.
+    Reload,
+    /// USR1.
+    ReopenLogs,
+    /// USR2.
+    Upgrade,
+    /// TTIN, TTOU: one worker more or fewer for every app.
+    Scale(i32),
+}
+
+/// Reads the configuration again.
+pub type Replan = Arc<dyn Fn() -> Result<Plan, Vec<Problem>> + Send + Sync>;
+/// Binds what a listen address of a new configuration names.
+pub type Bind = fn(&Listen) -> Result<Vec<Bound>, String>;
+
+/// The receiving ends of everything that reaches the driver.
+pub struct Inputs {
+    pub news: mpsc::Receiver<(WorkerId, News)>,
+    pub proxy_news: mpsc::Receiver<(Instance, ProxyNews)>,
+    pub calls: mpsc::Receiver<Call>,
+    pub orders: mpsc::Receiver<Order>,
+}
+
+/// Desired and actual state of the whole site.
+pub struct Driver {
+    site: Site,
+    plan: Plan,
+    replan: Replan,
+    bind: Bind,
+    started: Instant,
+    /// By number; a removed app stays until its last process has gone.
+    apps: BTreeMap<u64, AppRun>,
+    /// The apps of the plan.
+    numbers: BTreeMap<String, u64>,
+    next_number: u64,
+    listeners: Vec<Bound>,
+    proxies: Proxies,
+    table_version: u64,
+    /// The table no longer says what is.
+    dirty: bool,
+    waiters: Vec<Waiter>,
+    plans: mpsc::Sender<commands::Replanned>,
+    phase: Phase,
+    announced_ready: bool,
+    memory_looked_at: Instant,
+}
+
+/// Worker ids of one app lie within this distance of its first one.
+const IDS_PER_APP: u64 = 1 << 32;
+
+impl Driver {
+    /// Starts the proxy and all apps, and serves until it is told to stop.
+    pub async fn run(
+        site: Site,
+        plan: Plan,
+        listeners: Vec<Bound>,
+        proxy_news: mpsc::Sender<(Instance, ProxyNews)>,
+        replan: Replan,
+        bind: Bind,
+        mut inputs: Inputs,
+    ) {
+        let (plans, mut replanned) = mpsc::channel(4);
+        let mut driver = Driver {
+            site,
+            replan,
+            bind,
+            started: Instant::now(),
+            apps: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            next_number: 1,
+            listeners,
+            proxies: Proxies::new(proxy_news),
+            table_version: 0,
+            dirty: true,
+            waiters: Vec::new(),
+            plans,
+            phase: Phase::Running,
+            announced_ready: false,
+            memory_looked_at: Instant::now(),
+            plan,
+        };
+        for name in driver.plan.apps.keys().cloned().collect::<Vec<_>>() {
+            driver.add_app(&name);
+        }
+        driver.start_proxy();
+        loop {
+            driver.settle();
+            if driver.is_finished() {
+                driver.answer_at_exit();
+                return;
+            }
+            let wake = driver
+                .deadline()
+                .unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            tokio::select! {
+                Some((id, news)) = inputs.news.recv() => driver.worker_news(id, news),
+                Some((instance, news)) = inputs.proxy_news.recv() => driver.proxy_news(instance, news),
+                Some((command, reply)) = inputs.calls.recv() => driver.command(command, reply),
+                Some(order) = inputs.orders.recv() => driver.order(order),
+                Some(replanned) = replanned.recv() => driver.replanned(replanned),
+                () = tokio::time::sleep_until(wake.into()) => driver.tick(),
+            }
+        }
+    }
+
+    /// After each message: the table, the commands that wait, the stop that is under way.
+    fn settle(&mut self) {
+        self.remove_gone_apps();
+        self.publish();
+        self.release_drained();
+        self.answer_waiters();
+        self.proceed_with_shutdown();
+        // Releasing and stopping may have changed what the table should say.
+        self.publish();
+        self.announce_ready();
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let apps = self.apps.values().filter_map(|app| app.machine.deadline());
+        apps.chain(self.proxies.deadline())
+            .chain(self.memory_due())
+            .chain(self.phase.deadline())
+            .min()
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        let due: Vec<u64> = self
+            .apps
+            .iter()
+            .filter(|(_, app)| app.machine.deadline().is_some_and(|at| at <= now))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in due {
+            // What is in use does not fall asleep.
+            if self.is_busy(number) {
+                self.step(number, Event::Active);
+            } else {
+                self.step(number, Event::Tick);
+            }
+        }
+        if self.memory_due().is_some_and(|at| at <= now) {
+            self.look_at_memory();
+        }
+        if self.proxies.deadline().is_some_and(|at| at <= now) {
+            self.start_proxy();
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        match order {
+            Order::Stop => self.stop_signal(),
+            Order::StopNow => self.stop_now(),
+            Order::Reload => self.reload(None),
+            Order::Upgrade => tracing::warn!(
+                "SIGUSR2 is ignored: replacing a running paster by a new version is not available yet"
+            ),
+            Order::ReopenLogs => self.reopen_logs(),
+            Order::Scale(by) => self.scale_all(by),
+        }
+    }
+
+    /// One line when everything is up for the first time.
+    fn announce_ready(&mut self) {
+        if self.announced_ready
+            || !self.apps.values().all(|app| app.machine.is_settled())
+            || !self.proxies.accepts()
+        {
+            return;
+        }
+        self.announced_ready = true;
+        tracing::info!(
+            apps = self.apps.len(),
+            duration_ms = millis(self.started.elapsed()),
+            "all apps are ready"
+        );
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

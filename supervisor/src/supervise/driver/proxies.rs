@@ -1,0 +1,336 @@
+//! The proxy processes: the one that accepts, and those that finish what they have.
+
+use super::Driver;
+use crate::router::message::{FromProxy, Hello, RunAs, Stats, Table, ToProxy, WorkerId};
+use crate::supervise::access_log;
+use crate::supervise::machine::{Event, WorkerState};
+use crate::supervise::proxy_link::{Instance, ProxyLink, ProxyNews};
+use crate::supervise::table::{self, AppView};
+use std::collections::{BTreeMap, HashSet};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// A proxy that lived for less than this is not replaced at once.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+const MAX_DELAY: Duration = Duration::from_secs(5);
+
+struct Proxy {
+    link: ProxyLink,
+    started: Instant,
+    /// It never heard of a worker that only earlier tables named.
+    first_version: u64,
+    applied: u64,
+    ready: bool,
+    /// Told to finish.
+    retiring: bool,
+    drained: HashSet<WorkerId>,
+    stats: Stats,
+}
+
+/// All proxies that run.
+pub(super) struct Proxies {
+    running: BTreeMap<Instance, Proxy>,
+    next_instance: Instance,
+    news: mpsc::Sender<(Instance, ProxyNews)>,
+    respawn_at: Option<Instant>,
+    delay: Duration,
+}
+
+impl Proxies {
+    pub(super) fn new(news: mpsc::Sender<(Instance, ProxyNews)>) -> Proxies {
+        Proxies {
+            running: BTreeMap::new(),
+            next_instance: 1,
+            news,
+            respawn_at: None,
+            delay: FIRST_DELAY,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.respawn_at
+    }
+
+    pub(super) fn accepts(&self) -> bool {
+        self.current().is_some_and(|proxy| proxy.ready)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    fn reopen_logs(&self) {
+        for proxy in self.running.values() {
+            proxy.link.send(ToProxy::ReopenLogs);
+        }
+    }
+
+    fn current(&self) -> Option<&Proxy> {
+        self.running.values().rfind(|proxy| !proxy.retiring)
+    }
+
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.current().and_then(|proxy| proxy.link.pid)
+    }
+
+    /// All that run, also those that finish.
+    pub(super) fn pids(&self) -> impl Iterator<Item = u32> {
+        self.running.values().filter_map(|proxy| proxy.link.pid)
+    }
+
+    pub(super) fn applied(&self) -> u64 {
+        self.current().map_or(0, |proxy| proxy.applied)
+    }
+
+    /// Requests that come now are answered by this table or a later one; also when nobody answers any.
+    pub(super) fn have_applied(&self, version: u64) -> bool {
+        self.current().is_none_or(|proxy| proxy.applied >= version)
+    }
+
+    pub(super) fn stats(&self) -> impl Iterator<Item = &Stats> {
+        self.running.values().map(|proxy| &proxy.stats)
+    }
+
+    /// No running proxy has anything in flight on a worker that the table `last_named` was the last to name.
+    fn have_drained(&self, id: WorkerId, last_named: u64) -> bool {
+        self.running
+            .values()
+            .all(|proxy| proxy.first_version > last_named || proxy.drained.contains(&id))
+    }
+
+    /// Tells all proxies to stop accepting and to finish.
+    pub(super) fn retire_all(&mut self, drain: Duration) {
+        self.respawn_at = None;
+        for proxy in self.running.values_mut() {
+            proxy.retiring = true;
+            proxy.link.send(ToProxy::Shutdown {
+                drain_ms: super::millis(drain),
+            });
+        }
+    }
+
+    /// Ends all proxies now.
+    pub(super) fn drop_all(&mut self) {
+        self.running.clear();
+    }
+}
+
+impl Driver {
+    /// After a rotation: the proxy opens a new file, which may have to be made for it.
+    pub(super) fn reopen_logs(&self) {
+        if let Err(error) = access_log::prepare(&self.plan.access_log, self.site.proxy_uid) {
+            tracing::error!("{error}");
+        }
+        self.proxies.reopen_logs();
+    }
+
+    /// Starts a proxy beside those that run.
+    pub(super) fn start_proxy(&mut self) {
+        self.proxies.respawn_at = None;
+        let table = self.next_table();
+        let hello = Hello {
+            listeners: self
+                .listeners
+                .iter()
+                .map(|bound| bound.info.clone())
+                .collect(),
+            run_as: self.site.proxy_uid.map(|uid| RunAs { uid, gid: uid }),
+            access_log: self.plan.access_log.clone(),
+        };
+        let instance = self.proxies.next_instance;
+        self.proxies.next_instance += 1;
+        let sockets: std::io::Result<Vec<OwnedFd>> = self
+            .listeners
+            .iter()
+            .map(|b| b.socket.try_clone())
+            .collect();
+        let first_version = table.version;
+        let started = sockets.and_then(|sockets| {
+            let news = self.proxies.news.clone();
+            ProxyLink::start(
+                &self.site.program,
+                &self.site.workers_dir,
+                instance,
+                hello,
+                &sockets,
+                table,
+                news,
+            )
+        });
+        match started {
+            Ok(link) => {
+                let proxy = Proxy {
+                    link,
+                    started: Instant::now(),
+                    first_version,
+                    applied: 0,
+                    ready: false,
+                    retiring: false,
+                    drained: HashSet::new(),
+                    stats: Stats::default(),
+                };
+                self.proxies.running.insert(instance, proxy);
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot start the proxy");
+                self.schedule_proxy();
+            }
+        }
+    }
+
+    /// Starts a proxy with the present listeners and lets the others finish.
+    pub(super) fn replace_proxy(&mut self, drain: Duration) {
+        self.proxies.retire_all(drain);
+        self.start_proxy();
+    }
+
+    fn schedule_proxy(&mut self) {
+        self.proxies.respawn_at = Some(Instant::now() + self.proxies.delay);
+        self.proxies.delay = (self.proxies.delay * 2).min(MAX_DELAY);
+    }
+
+    /// A table of this moment under a new version; notes which workers it names.
+    fn next_table(&mut self) -> Table {
+        self.table_version += 1;
+        let table = {
+            let views = self
+                .apps
+                .values()
+                .filter(|app| !app.removed)
+                .map(|app| AppLookup {
+                    app,
+                    launched: |id| {
+                        let live = app.live.get(&id)?;
+                        Some((
+                            live.address_from(&self.site.workers_dir),
+                            live.pid.unwrap_or(0),
+                        ))
+                    },
+                });
+            let views: Vec<_> = views.collect();
+            table::table(
+                self.table_version,
+                &self.plan,
+                views.iter().map(|view| AppView {
+                    spec: &view.app.spec,
+                    machine: &view.app.machine,
+                    launched: &view.launched,
+                    last_death: view.app.last_death.as_ref(),
+                }),
+            )
+        };
+        let named: HashSet<WorkerId> = table
+            .apps
+            .values()
+            .flat_map(|app| app.workers.iter().map(|w| w.id))
+            .collect();
+        for app in self.apps.values_mut() {
+            for (id, live) in &mut app.live {
+                if named.contains(id) {
+                    live.last_named = self.table_version;
+                }
+            }
+        }
+        table
+    }
+
+    /// Sends the table if it has changed.
+    pub(super) fn publish(&mut self) {
+        if !std::mem::take(&mut self.dirty) {
+            return;
+        }
+        let table = self.next_table();
+        for proxy in self.proxies.running.values() {
+            proxy.link.send(ToProxy::Table(table.clone()));
+        }
+    }
+
+    /// Stops the drained workers.
+    pub(super) fn release_drained(&mut self) {
+        let mut drained = Vec::new();
+        for (number, app) in &self.apps {
+            for (id, worker) in app.machine.workers() {
+                let last_named = app.live.get(&id).map_or(0, |live| live.last_named);
+                if matches!(worker.state, WorkerState::Draining { .. })
+                    && self.proxies.have_drained(id, last_named)
+                {
+                    drained.push((*number, id));
+                }
+            }
+        }
+        for (number, id) in drained {
+            self.step(number, Event::Drained(id));
+        }
+    }
+
+    pub(super) fn proxy_news(&mut self, instance: Instance, news: ProxyNews) {
+        match news {
+            ProxyNews::Said(said) => self.proxy_said(instance, said),
+            ProxyNews::Exited(status) => self.proxy_exited(instance, status),
+        }
+    }
+
+    fn proxy_said(&mut self, instance: Instance, said: FromProxy) {
+        let Some(proxy) = self.proxies.running.get_mut(&instance) else {
+            return;
+        };
+        match said {
+            FromProxy::Ready => {
+                proxy.ready = true;
+                self.proxies.delay = FIRST_DELAY;
+            }
+            FromProxy::Applied { version } => proxy.applied = version,
+            FromProxy::Drained { worker } => {
+                proxy.drained.insert(worker);
+            }
+            FromProxy::Stats(stats) => {
+                let before = std::mem::replace(&mut proxy.stats, stats.clone());
+                self.note_traffic(&before, &stats);
+            }
+            FromProxy::Unreachable { worker, error } => {
+                self.note_unreachable(worker, &error);
+            }
+            FromProxy::TimedOut { worker, request } => self.request_timed_out(worker, &request),
+            FromProxy::Wanted { app } => {
+                if let Some(number) = self.numbers.get(&app).copied() {
+                    self.step(number, Event::Wanted);
+                }
+            }
+        }
+    }
+
+    fn proxy_exited(&mut self, instance: Instance, status: Option<std::process::ExitStatus>) {
+        let Some(proxy) = self.proxies.running.remove(&instance) else {
+            return;
+        };
+        for (name, number) in &self.numbers {
+            if let (Some(app), Some(stats)) =
+                (self.apps.get_mut(number), proxy.stats.apps.get(name))
+            {
+                app.requests_before += stats.requests;
+            }
+        }
+        if proxy.retiring {
+            tracing::debug!(pid = proxy.link.pid, "proxy finished");
+            return;
+        }
+        let exit = status.map(|status| status.to_string());
+        tracing::error!(
+            pid = proxy.link.pid,
+            exit,
+            "the proxy ended; it is replaced"
+        );
+        if proxy.started.elapsed() < SHORT_LIFE {
+            self.schedule_proxy();
+        } else {
+            self.start_proxy();
+        }
+    }
+}
+
+struct AppLookup<'a, F> {
+    app: &'a super::AppRun,
+    launched: F,
+}

@@ -1,0 +1,101 @@
+//! `paster status`: what is, at this moment.
+
+use super::Driver;
+use super::app::AppRun;
+use crate::control::protocol::{AppStatus, ProxyStatus, SCHEMA_VERSION, Status, WorkerStatus};
+use crate::supervise::machine::{AppState, Worker, WorkerId, WorkerState};
+use crate::sys::proctree;
+
+impl Driver {
+    pub(super) fn status(&self) -> Status {
+        Status {
+            schema_version: SCHEMA_VERSION,
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: self.plan.config.to_string_lossy().into_owned(),
+            uptime_s: self.started.elapsed().as_secs_f64(),
+            listen: self
+                .listeners
+                .iter()
+                .map(|bound| bound.info.address.clone())
+                .collect(),
+            proxy: ProxyStatus {
+                pid: self.proxies.pid(),
+                connections: self.proxies.stats().map(|stats| stats.connections).sum(),
+                table_version: self.proxies.applied(),
+            },
+            apps: self
+                .numbers
+                .values()
+                .filter_map(|number| self.apps.get(number))
+                .map(|app| self.app(app))
+                .collect(),
+        }
+    }
+
+    fn app(&self, app: &AppRun) -> AppStatus {
+        let name = &app.spec.name;
+        let counted = || {
+            self.proxies
+                .stats()
+                .filter_map(|stats| stats.apps.get(name))
+        };
+        AppStatus {
+            name: name.clone(),
+            state: state_name(app.machine.state()).to_owned(),
+            mounts: app.spec.mounts.clone(),
+            generation: app.machine.generation(),
+            restarts: app.restarts,
+            queued: counted().map(|stats| stats.queued).sum(),
+            requests: app.requests_before + counted().map(|stats| stats.requests).sum::<u64>(),
+            workers: app
+                .machine
+                .workers()
+                .map(|(id, worker)| self.worker(app, id, worker))
+                .collect(),
+            last_death: app.last_death.as_ref().map(|death| death.what.clone()),
+        }
+    }
+
+    fn worker(&self, app: &AppRun, id: WorkerId, worker: &Worker) -> WorkerStatus {
+        let live = app.live.get(&id);
+        let pid = live.and_then(|live| live.pid);
+        WorkerStatus {
+            slot: worker.slot,
+            generation: worker.generation,
+            pid,
+            state: worker_state_name(worker.state).to_owned(),
+            in_flight: self
+                .proxies
+                .stats()
+                .flat_map(|stats| &stats.workers)
+                .filter(|worker| worker.id == id)
+                .map(|worker| worker.in_flight)
+                .sum(),
+            uptime_s: live.map_or(0.0, |live| live.started.elapsed().as_secs_f64()),
+            rss_bytes: pid.and_then(proctree::rss_bytes),
+            status: live.and_then(|live| live.status.clone()),
+        }
+    }
+}
+
+fn state_name(state: AppState) -> &'static str {
+    match state {
+        AppState::Starting => "starting",
+        AppState::Ready => "ready",
+        AppState::Degraded => "degraded",
+        AppState::Backoff => "backoff",
+        AppState::Failed => "failed",
+        AppState::Stopped => "stopped",
+        AppState::Idle => "idle",
+    }
+}
+
+fn worker_state_name(state: WorkerState) -> &'static str {
+    match state {
+        WorkerState::Starting { .. } | WorkerState::Proving { .. } => "starting",
+        WorkerState::Ready { .. } => "ready",
+        WorkerState::Draining { .. } => "draining",
+        WorkerState::Stopping { .. } | WorkerState::Killed => "stopping",
+    }
+}

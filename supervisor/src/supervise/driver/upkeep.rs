@@ -1,0 +1,133 @@
+//! What is noticed beside the events: traffic, requests that took too long, memory.
+
+use super::{Driver, IDS_PER_APP};
+use crate::plan::spec::AppKind;
+use crate::router::message::{Stats, WorkerId};
+use crate::supervise::machine::Event;
+use crate::sys::proctree;
+use std::time::{Duration, Instant};
+
+/// How often the memory of workers is looked at, where it has a limit.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often an app's unreachable worker is worth a line.
+const UNREACHABLE_INTERVAL: Duration = Duration::from_secs(10);
+
+impl Driver {
+    /// Compares what a proxy says with what it said a second ago.
+    pub(super) fn note_traffic(&mut self, before: &Stats, now: &Stats) {
+        let active: Vec<u64> = now
+            .apps
+            .iter()
+            .filter(|(name, stats)| stats.queued > 0 || before.apps.get(*name) != Some(*stats))
+            .filter_map(|(name, _)| self.numbers.get(name).copied())
+            .filter(|number| self.is_on_demand(*number))
+            .collect();
+        for number in active {
+            self.step(number, Event::Active);
+        }
+        for worker in &now.workers {
+            let number = worker.id / IDS_PER_APP;
+            let limit = self
+                .apps
+                .get(&number)
+                .and_then(|app| app.spec.settings.max_requests);
+            if limit.is_some_and(|limit| worker.requests >= limit) {
+                let why = format!("has had {} requests", worker.requests);
+                self.step(number, Event::Recycle(worker.id, why));
+            }
+        }
+    }
+
+    fn is_on_demand(&self, number: u64) -> bool {
+        self.apps
+            .get(&number)
+            .is_some_and(|app| app.spec.settings.idle_timeout.is_some())
+    }
+
+    /// Requests are waiting or in flight: a proxy that has nothing new to say has not said so for a while.
+    pub(super) fn is_busy(&self, number: u64) -> bool {
+        let Some(app) = self.apps.get(&number) else {
+            return false;
+        };
+        self.proxies.stats().any(|stats| {
+            stats
+                .apps
+                .get(&app.spec.name)
+                .is_some_and(|app| app.queued > 0)
+                || stats
+                    .workers
+                    .iter()
+                    .any(|worker| worker.id / IDS_PER_APP == number && worker.in_flight > 0)
+        })
+    }
+
+    pub(super) fn request_timed_out(&mut self, worker: WorkerId, request: &str) {
+        let number = worker / IDS_PER_APP;
+        let Some(app) = self.apps.get(&number) else {
+            return;
+        };
+        let limit = app.spec.settings.request_timeout.unwrap_or_default();
+        self.step(
+            number,
+            Event::Hung(
+                worker,
+                format!("did not answer `{request}` within {limit:?}"),
+            ),
+        );
+    }
+
+    /// A worker that has just died, or an upstream that is not there: told now and then, not for each try.
+    pub(super) fn note_unreachable(&mut self, worker: WorkerId, error: &str) {
+        let Some(app) = self.apps.get_mut(&(worker / IDS_PER_APP)) else {
+            return;
+        };
+        let now = Instant::now();
+        if app
+            .unreachable_told
+            .is_some_and(|told| now < told + UNREACHABLE_INTERVAL)
+        {
+            return;
+        }
+        app.unreachable_told = Some(now);
+        let name = &app.spec.name;
+        let address = match &app.spec.kind {
+            AppKind::Upstream { address } => Some(address.to_string()),
+            AppKind::Python { .. } | AppKind::Exec { .. } => None,
+        };
+        tracing::warn!(app = %name, address, error, "the proxy cannot connect to a worker");
+    }
+
+    /// When [`Driver::look_at_memory`] is due; never, if no app has a limit.
+    pub(super) fn memory_due(&self) -> Option<Instant> {
+        let limited = self
+            .apps
+            .values()
+            .any(|app| app.spec.settings.max_memory.is_some());
+        limited.then_some(self.memory_looked_at + MEMORY_INTERVAL)
+    }
+
+    /// Replaces workers that have become too large.
+    pub(super) fn look_at_memory(&mut self) {
+        self.memory_looked_at = Instant::now();
+        let mut large = Vec::new();
+        for (number, app) in &self.apps {
+            let Some(limit) = app.spec.settings.max_memory else {
+                continue;
+            };
+            for (id, live) in &app.live {
+                let rss = live.pid.and_then(proctree::rss_bytes).unwrap_or(0);
+                if rss > limit {
+                    large.push((
+                        *number,
+                        *id,
+                        format!("uses {} MB of memory", rss / 1_000_000),
+                    ));
+                }
+            }
+        }
+        for (number, id, why) in large {
+            self.step(number, Event::Recycle(id, why));
+        }
+    }
+}

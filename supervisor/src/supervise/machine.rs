@@ -1,0 +1,595 @@
+//! The state machine of one app: desired against actual. Pure: no clock, no process, no logging.
+//!
+//! [`AppMachine::step`] takes one event and returns the effects that close the gap between what is wanted and what
+//! is; the driver carries them out in order. `docs/architecture.md` has the table of worker states.
+
+use super::backoff::Crashes;
+use crate::keeper::message::Exit;
+use crate::plan::spec::Restart;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+mod types;
+mod upkeep;
+
+pub use types::*;
+
+/// A generation that is being brought up beside the serving one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rollout {
+    generation: u64,
+    policy: Policy,
+}
+
+/// Desired and actual state of one app.
+#[derive(Debug, Clone)]
+pub struct AppMachine {
+    policy: Policy,
+    /// The generation that serves, or should.
+    generation: u64,
+    /// Someone waits to hear whether `generation` comes up (it replaced nothing that was serving).
+    unproven: bool,
+    rollout: Option<Rollout>,
+    wanted: bool,
+    workers: BTreeMap<WorkerId, Worker>,
+    first_id: WorkerId,
+    next_id: WorkerId,
+    crashes: Crashes,
+    /// No start before this time.
+    not_before: Option<Instant>,
+    failed: bool,
+    /// No start at all: the worker said so, or its `restart` policy does.
+    given_up: bool,
+    /// On demand, and nobody wants it at the moment.
+    asleep: bool,
+    /// The last request, as far as is known; starts with the first event.
+    last_active: Option<Instant>,
+}
+
+impl AppMachine {
+    /// An app that should run generation 1. Its worker ids count up from `first_id`, which must be far enough from that
+    /// of any other machine. With no processes wanted (an upstream) the app is always ready.
+    pub fn new(policy: Policy, first_id: WorkerId) -> AppMachine {
+        AppMachine {
+            policy,
+            generation: 1,
+            unproven: false,
+            rollout: None,
+            wanted: true,
+            workers: BTreeMap::new(),
+            first_id,
+            next_id: first_id,
+            crashes: Crashes::default(),
+            not_before: None,
+            failed: false,
+            given_up: false,
+            asleep: policy.idle_timeout.is_some(),
+            last_active: None,
+        }
+    }
+
+    pub fn first_id(&self) -> WorkerId {
+        self.first_id
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub fn workers(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
+        self.workers.iter().map(|(id, worker)| (*id, worker))
+    }
+
+    pub fn worker(&self, id: WorkerId) -> Option<&Worker> {
+        self.workers.get(&id)
+    }
+
+    /// True when no process is left.
+    pub fn is_gone(&self) -> bool {
+        self.workers.is_empty()
+    }
+
+    /// True when every wanted worker serves and nothing is under way.
+    pub fn is_settled(&self) -> bool {
+        self.rollout.is_none()
+            && match self.state() {
+                AppState::Ready => true,
+                AppState::Stopped | AppState::Idle => self.is_gone(),
+                _ => false,
+            }
+    }
+
+    pub fn state(&self) -> AppState {
+        if !self.wanted {
+            return AppState::Stopped;
+        }
+        if self.asleep {
+            return AppState::Idle;
+        }
+        match self.slots_filled(self.generation, Worker::is_ready) {
+            0 if self.policy.processes == 0 => AppState::Ready,
+            0 if self.failed || self.given_up => AppState::Failed,
+            0 if self.not_before.is_some() => AppState::Backoff,
+            0 => AppState::Starting,
+            n if n < self.policy.processes => AppState::Degraded,
+            _ => AppState::Ready,
+        }
+    }
+
+    /// When [`Event::Tick`] is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        let workers = self
+            .workers
+            .values()
+            .filter_map(|worker| match worker.state {
+                WorkerState::Starting { deadline }
+                | WorkerState::Draining { deadline }
+                | WorkerState::Stopping { deadline } => Some(deadline),
+                WorkerState::Proving { since } => {
+                    Some(since + self.policy_of(worker.generation).min_healthy)
+                }
+                WorkerState::Ready { .. } => self.upkeep_due(worker),
+                WorkerState::Killed => None,
+            });
+        workers.chain(self.not_before).chain(self.sleep_due()).min()
+    }
+
+    /// One transition. `dice` is uniform in `0.0..1.0`.
+    pub fn step(&mut self, event: Event, now: Instant, dice: f64) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Tick => {}
+            Event::Start => self.start(),
+            Event::Stop => self.stop(&mut effects),
+            Event::Rollout { generation, policy } => {
+                self.begin_rollout(generation, policy, now, &mut effects)
+            }
+            Event::NewPolicy(policy) => {
+                self.asleep &= policy.idle_timeout.is_some();
+                self.policy = policy;
+            }
+            Event::Ready(id) => self.ready(id, now),
+            Event::Extend(id, by) => self.extend(id, now + by),
+            Event::Drained(id) => self.drained(id, now, &mut effects),
+            Event::Wanted => self.wake(now, &mut effects),
+            Event::Active => self.last_active = Some(now),
+            Event::Alive(id) => self.note_life(id, now),
+            Event::Hung(id, why) => self.hang(id, &why, now, dice, &mut effects),
+            Event::Recycle(id, why) => self.recycle(id, why, &mut effects),
+            Event::SpawnFailed(id, error) => self.spawn_failed(id, error, now, dice, &mut effects),
+            Event::Exited(id, exit) => self.exited(id, exit, now, dice, &mut effects),
+        }
+        self.pass_deadlines(now, dice, &mut effects);
+        self.pass_upkeep(now, dice, &mut effects);
+        self.reconcile(now, &mut effects);
+        effects
+    }
+
+    fn start(&mut self) {
+        self.wanted = true;
+        self.asleep = self.policy.idle_timeout.is_some() && self.is_gone();
+        self.forget_crashes();
+    }
+
+    fn stop(&mut self, effects: &mut Vec<Effect>) {
+        self.wanted = false;
+        if self.unproven {
+            self.unproven = false;
+            effects.push(rollout_failed(self.generation, "the app was stopped"));
+        }
+        if let Some(rollout) = self.rollout.take() {
+            effects.push(rollout_failed(rollout.generation, "the app was stopped"));
+        }
+        effects.push(Effect::Publish);
+    }
+
+    fn forget_crashes(&mut self) {
+        self.crashes.clear();
+        self.not_before = None;
+        self.failed = false;
+        self.given_up = false;
+    }
+
+    fn begin_rollout(
+        &mut self,
+        generation: u64,
+        policy: Policy,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.wanted = true;
+        // Also an app on demand shows that it can start.
+        self.asleep = false;
+        self.last_active = Some(now);
+        // A newer wish replaces one that is still under way: its workers are superfluous now (reconcile
+        // ends them), and whoever waited for it waits for this one.
+        self.rollout = None;
+        let protects_something = self
+            .workers
+            .values()
+            .any(|w| w.is_ready() && w.generation == self.generation);
+        if protects_something {
+            self.rollout = Some(Rollout { generation, policy });
+        } else {
+            self.generation = generation;
+            self.policy = policy;
+            self.unproven = true;
+            self.forget_crashes();
+            self.retire_old_generations(now, effects);
+        }
+        effects.push(Effect::Publish);
+    }
+
+    fn ready(&mut self, id: WorkerId, now: Instant) {
+        if let Some(worker) = self.workers.get_mut(&id)
+            && matches!(worker.state, WorkerState::Starting { .. })
+        {
+            worker.state = WorkerState::Proving { since: now };
+            worker.alive = now;
+        }
+    }
+
+    fn extend(&mut self, id: WorkerId, until: Instant) {
+        if let Some(worker) = self.workers.get_mut(&id)
+            && let WorkerState::Starting { deadline } | WorkerState::Stopping { deadline } =
+                &mut worker.state
+        {
+            *deadline = until.max(*deadline);
+        }
+    }
+
+    fn drained(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
+        if let Some(worker) = self.workers.get(&id)
+            && matches!(worker.state, WorkerState::Draining { .. })
+        {
+            self.terminate(id, now, effects);
+        }
+    }
+
+    fn terminate(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
+        let stop_timeout = self.policy.stop_timeout;
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.state = WorkerState::Stopping {
+                deadline: now + stop_timeout,
+            };
+            effects.push(Effect::Terminate(id));
+        }
+    }
+
+    fn kill(&mut self, id: WorkerId, effects: &mut Vec<Effect>) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.state = WorkerState::Killed;
+            effects.push(Effect::Kill(id));
+        }
+    }
+
+    fn spawn_failed(
+        &mut self,
+        id: WorkerId,
+        error: String,
+        now: Instant,
+        dice: f64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(worker) = self.workers.remove(&id) else {
+            return;
+        };
+        if !worker.is_live() {
+            return;
+        }
+        let verdict = self.failure(&worker, Duration::ZERO, now, dice, &error, effects);
+        effects.push(Effect::Report(Report::SpawnFailed {
+            id,
+            error,
+            delay: verdict.map(|(delay, _)| delay),
+            failed: verdict.is_some_and(|(_, failed)| failed),
+        }));
+    }
+
+    fn exited(
+        &mut self,
+        id: WorkerId,
+        exit: Exit,
+        now: Instant,
+        dice: f64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(worker) = self.workers.remove(&id) else {
+            return;
+        };
+        if worker.is_ready() {
+            effects.push(Effect::Publish);
+        }
+        if !worker.is_live() {
+            effects.push(Effect::Report(Report::Stopped { id, exit }));
+            return;
+        }
+        let ready_for = match worker.state {
+            WorkerState::Ready { since } => now.saturating_duration_since(since),
+            _ => Duration::ZERO,
+        };
+        if self.must_not_restart(exit) && worker.generation == self.generation {
+            self.given_up = true;
+            self.prove(
+                Err(format!(
+                    "a worker {}; it is not started again",
+                    describe(exit)
+                )),
+                now,
+                effects,
+            );
+            effects.push(Effect::Report(Report::GaveUp { id, exit }));
+            effects.push(Effect::Publish);
+            return;
+        }
+        let why = match worker.state {
+            WorkerState::Ready { .. } => describe(exit),
+            _ => format!("{} before it was ready", describe(exit)),
+        };
+        let verdict = self.failure(&worker, ready_for, now, dice, &why, effects);
+        effects.push(Effect::Report(Report::Crashed {
+            id,
+            exit,
+            delay: verdict.map(|(delay, _)| delay),
+            failed: verdict.is_some_and(|(_, failed)| failed),
+        }));
+    }
+
+    fn must_not_restart(&self, exit: Exit) -> bool {
+        match (self.policy.restart, exit) {
+            (_, Exit::Code(code)) if GIVE_UP_STATUSES.contains(&code) => true,
+            (Restart::Never, _) | (Restart::OnFailure, Exit::Code(0)) => true,
+            (Restart::Always | Restart::OnFailure, _) => false,
+        }
+    }
+
+    /// A worker failed: either its rollout is over, or the app waits before the next start.
+    fn failure(
+        &mut self,
+        worker: &Worker,
+        ready_for: Duration,
+        now: Instant,
+        dice: f64,
+        why: &str,
+        effects: &mut Vec<Effect>,
+    ) -> Option<(Duration, bool)> {
+        if let Some(rollout) = self.rollout
+            && rollout.generation == worker.generation
+        {
+            self.rollout = None;
+            effects.push(rollout_failed(worker.generation, why));
+            return None;
+        }
+        if worker.generation != self.generation {
+            return None;
+        }
+        let verdict = self
+            .crashes
+            .record(now, ready_for, &self.policy.backoff, dice);
+        if verdict.failed != self.failed {
+            self.failed = verdict.failed;
+            effects.push(Effect::Publish);
+        }
+        if !verdict.delay.is_zero() {
+            self.not_before = Some(now + verdict.delay);
+        }
+        self.prove(Err(why.to_owned()), now, effects);
+        Some((verdict.delay, verdict.failed))
+    }
+
+    /// Answers whoever waits for a generation that replaced nothing.
+    fn prove(&mut self, result: Result<(), String>, now: Instant, effects: &mut Vec<Effect>) {
+        if std::mem::take(&mut self.unproven) {
+            // An app on demand may sleep only from now on.
+            self.last_active = self.last_active.max(Some(now));
+            effects.push(Effect::RolloutDone {
+                generation: self.generation,
+                result,
+            });
+        }
+    }
+
+    fn pass_deadlines(&mut self, now: Instant, dice: f64, effects: &mut Vec<Effect>) {
+        if self.not_before.is_some_and(|at| at <= now) {
+            self.not_before = None;
+        }
+        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for id in ids {
+            let worker = self.workers[&id];
+            let policy = *self.policy_of(worker.generation);
+            match worker.state {
+                WorkerState::Starting { deadline } if deadline <= now => {
+                    self.kill(id, effects);
+                    let timeout = policy.start_timeout;
+                    let why = format!("was not ready within {timeout:?}");
+                    effects.push(Effect::Report(Report::StartTimeout { id, timeout }));
+                    self.failure(&worker, Duration::ZERO, now, dice, &why, effects);
+                }
+                WorkerState::Proving { since } if since + policy.min_healthy <= now => {
+                    let ready = Worker {
+                        state: WorkerState::Ready { since },
+                        alive: now,
+                        retires_at: policy
+                            .max_lifetime
+                            .map(|age| now + age.mul_f64(0.9 + dice.clamp(0.0, 1.0) / 5.0)),
+                        ..worker
+                    };
+                    self.workers.insert(id, ready);
+                    effects.push(Effect::Report(Report::Ready { id }));
+                    if worker.generation == self.generation {
+                        self.failed = false;
+                        effects.push(Effect::Publish);
+                    }
+                }
+                WorkerState::Draining { deadline } if deadline <= now => {
+                    effects.push(Effect::Report(Report::DrainTimeout { id }));
+                    self.terminate(id, now, effects);
+                }
+                WorkerState::Stopping { deadline } if deadline <= now => {
+                    effects.push(Effect::Report(Report::StopTimeout { id }));
+                    self.kill(id, effects);
+                }
+                WorkerState::Starting { .. }
+                | WorkerState::Proving { .. }
+                | WorkerState::Ready { .. }
+                | WorkerState::Draining { .. }
+                | WorkerState::Stopping { .. }
+                | WorkerState::Killed => {}
+            }
+        }
+    }
+
+    fn policy_of(&self, generation: u64) -> &Policy {
+        match &self.rollout {
+            Some(rollout) if rollout.generation == generation => &rollout.policy,
+            _ => &self.policy,
+        }
+    }
+
+    /// Closes the gap between desired and actual state.
+    fn reconcile(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.swap_when_ready(now, effects);
+        self.retire_recycled(now, effects);
+        let ready = self.slots_filled(self.generation, Worker::is_ready);
+        if ready == self.policy.processes {
+            self.prove(Ok(()), now, effects);
+        }
+        self.retire_superfluous(now, effects);
+        if !self.wanted || self.asleep {
+            return;
+        }
+        if !self.given_up && self.not_before.is_none() {
+            self.fill_slots(self.generation, now, effects);
+        }
+        if let Some(rollout) = self.rollout {
+            self.fill_slots(rollout.generation, now, effects);
+        }
+    }
+
+    fn slots_filled(&self, generation: u64, counts: impl Fn(&Worker) -> bool) -> u32 {
+        let processes = self.policy_of(generation).processes;
+        let filled = (0..processes).filter(|slot| {
+            self.workers
+                .values()
+                .any(|w| w.generation == generation && w.slot == *slot && counts(w))
+        });
+        u32::try_from(filled.count()).unwrap_or(u32::MAX)
+    }
+
+    fn swap_when_ready(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(rollout) = self.rollout else { return };
+        if self.slots_filled(rollout.generation, Worker::is_ready) < rollout.policy.processes {
+            return;
+        }
+        self.rollout = None;
+        self.generation = rollout.generation;
+        self.policy = rollout.policy;
+        self.last_active = Some(now);
+        self.forget_crashes();
+        self.retire_old_generations(now, effects);
+        effects.push(Effect::Publish);
+        effects.push(Effect::RolloutDone {
+            generation: rollout.generation,
+            result: Ok(()),
+        });
+    }
+
+    fn retire_old_generations(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let current = self.generation;
+        self.retire(|worker| worker.generation != current, now, effects);
+    }
+
+    /// Workers that nobody wants: of a stopped app, of a generation that was given up, of slots beyond the number.
+    fn retire_superfluous(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let (wanted, generation, processes, rollout) = (
+            self.wanted && !self.asleep,
+            self.generation,
+            self.policy.processes,
+            self.rollout,
+        );
+        self.retire(
+            |worker| {
+                let of_rollout = rollout.is_some_and(|r| {
+                    r.generation == worker.generation && worker.slot < r.policy.processes
+                });
+                let of_current = worker.generation == generation && worker.slot < processes;
+                !wanted || !(of_current || of_rollout)
+            },
+            now,
+            effects,
+        );
+    }
+
+    fn retire(
+        &mut self,
+        unwanted: impl Fn(&Worker) -> bool,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        let ids: Vec<WorkerId> = self
+            .workers
+            .iter()
+            .filter(|(_, w)| w.is_live() && unwanted(w))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            let drain_timeout = self.policy.drain_timeout;
+            let Some(worker) = self.workers.get_mut(&id) else {
+                continue;
+            };
+            if worker.is_ready() {
+                worker.state = WorkerState::Draining {
+                    deadline: now + drain_timeout,
+                };
+                effects.push(Effect::Publish);
+            } else {
+                self.terminate(id, now, effects);
+            }
+        }
+    }
+
+    fn fill_slots(&mut self, generation: u64, now: Instant, effects: &mut Vec<Effect>) {
+        let policy = *self.policy_of(generation);
+        for slot in 0..policy.processes {
+            // One that was told to stop, or will be when its successor is ready, fills its slot no more.
+            if self
+                .workers
+                .values()
+                .any(|w| w.generation == generation && w.slot == slot && w.holds_slot())
+            {
+                continue;
+            }
+            let id = self.next_id;
+            self.next_id += 1;
+            let state = WorkerState::Starting {
+                deadline: now + policy.start_timeout,
+            };
+            self.workers.insert(
+                id,
+                Worker {
+                    slot,
+                    generation,
+                    state,
+                    alive: now,
+                    retires_at: None,
+                    recycling: false,
+                },
+            );
+            effects.push(Effect::Spawn {
+                id,
+                slot,
+                generation,
+            });
+        }
+    }
+}
+
+fn rollout_failed(generation: u64, why: &str) -> Effect {
+    Effect::RolloutDone {
+        generation,
+        result: Err(why.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

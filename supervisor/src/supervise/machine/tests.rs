@@ -1,0 +1,599 @@
+use super::*;
+use crate::supervise::backoff::BackoffPolicy;
+use proptest::prelude::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn policy(processes: u32) -> Policy {
+    Policy {
+        processes,
+        start_timeout: 60 * SECOND,
+        min_healthy: Duration::ZERO,
+        drain_timeout: 30 * SECOND,
+        stop_timeout: 10 * SECOND,
+        restart: Restart::Always,
+        backoff: BackoffPolicy {
+            delay: Duration::from_millis(100),
+            max_delay: 30 * SECOND,
+            limit: 5,
+            window: 60 * SECOND,
+        },
+        idle_timeout: None,
+        watchdog: None,
+        max_lifetime: None,
+    }
+}
+
+/// A machine under a clock that only the test moves.
+struct Bench {
+    machine: AppMachine,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(policy: Policy) -> Bench {
+        Bench {
+            machine: AppMachine::new(policy, 1),
+            now: Instant::now(),
+        }
+    }
+
+    fn step(&mut self, event: Event) -> Vec<Effect> {
+        self.machine.step(event, self.now, 0.5)
+    }
+
+    fn after(&mut self, time: Duration, event: Event) -> Vec<Effect> {
+        self.now += time;
+        self.step(event)
+    }
+
+    /// An app whose workers of generation 1 all serve.
+    fn ready(policy: Policy) -> Bench {
+        let mut bench = Bench::new(policy);
+        for id in spawned(&bench.step(Event::Tick)) {
+            bench.step(Event::Ready(id));
+        }
+        assert_eq!(bench.machine.state(), AppState::Ready);
+        bench
+    }
+}
+
+fn spawned(effects: &[Effect]) -> Vec<WorkerId> {
+    effects
+        .iter()
+        .filter_map(|e| {
+            if let Effect::Spawn { id, .. } = e {
+                Some(*id)
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+fn outcome(effects: &[Effect]) -> Option<(u64, Result<(), String>)> {
+    effects.iter().find_map(|e| match e {
+        Effect::RolloutDone { generation, result } => Some((*generation, result.clone())),
+        _ => None,
+    })
+}
+
+#[test]
+fn the_first_tick_starts_every_slot_once() {
+    let mut bench = Bench::new(policy(3));
+    assert_eq!(spawned(&bench.step(Event::Tick)).len(), 3);
+    assert_eq!(spawned(&bench.step(Event::Tick)).len(), 0);
+    assert_eq!(bench.machine.state(), AppState::Starting);
+}
+
+#[test]
+fn a_worker_that_says_ready_is_published() {
+    let mut bench = Bench::new(policy(1));
+    let id = spawned(&bench.step(Event::Tick))[0];
+    assert!(bench.step(Event::Ready(id)).contains(&Effect::Publish));
+    assert_eq!(bench.machine.state(), AppState::Ready);
+}
+
+#[test]
+fn a_crashed_worker_leaves_the_table_at_once_and_returns_after_the_delay() {
+    let mut bench = Bench::ready(policy(1));
+    let effects = bench.step(Event::Exited(1, Exit::Signal(11)));
+    assert!(effects.contains(&Effect::Publish));
+    assert!(spawned(&effects).is_empty());
+    assert_eq!(bench.machine.state(), AppState::Backoff);
+    assert_eq!(
+        spawned(&bench.after(Duration::from_millis(101), Event::Tick)).len(),
+        1
+    );
+}
+
+#[test]
+fn after_ten_healthy_seconds_a_crashed_worker_is_replaced_at_once() {
+    let mut bench = Bench::ready(policy(1));
+    assert_eq!(
+        spawned(&bench.after(11 * SECOND, Event::Exited(1, Exit::Code(1)))).len(),
+        1
+    );
+}
+
+#[test]
+fn a_crash_loop_makes_the_app_failed_and_a_good_start_ends_that() {
+    let mut bench = Bench::new(policy(1));
+    let mut id = spawned(&bench.step(Event::Tick))[0];
+    for _ in 0..4 {
+        bench.step(Event::Exited(id, Exit::Code(1)));
+        id = spawned(&bench.after(2 * SECOND, Event::Tick))[0];
+    }
+    bench.step(Event::Exited(id, Exit::Code(1)));
+    assert_eq!(bench.machine.state(), AppState::Failed);
+    assert!(
+        spawned(&bench.after(20 * SECOND, Event::Tick)).is_empty(),
+        "retries are slow"
+    );
+    let id = spawned(&bench.after(20 * SECOND, Event::Tick))[0];
+    assert_eq!(
+        bench.machine.state(),
+        AppState::Failed,
+        "503 until it is ready"
+    );
+    bench.step(Event::Ready(id));
+    assert_eq!(bench.machine.state(), AppState::Ready);
+}
+
+#[test]
+fn exit_status_78_is_not_restarted_until_someone_asks() {
+    let mut bench = Bench::ready(policy(1));
+    bench.step(Event::Exited(1, Exit::Code(78)));
+    assert_eq!(bench.machine.state(), AppState::Failed);
+    assert!(spawned(&bench.after(3600 * SECOND, Event::Tick)).is_empty());
+    assert_eq!(spawned(&bench.step(Event::Start)).len(), 1);
+}
+
+#[test]
+fn restart_on_failure_lets_a_clean_exit_be() {
+    let mut bench = Bench::ready(Policy {
+        restart: Restart::OnFailure,
+        ..policy(1)
+    });
+    bench.step(Event::Exited(1, Exit::Code(0)));
+    assert!(spawned(&bench.after(60 * SECOND, Event::Tick)).is_empty());
+}
+
+#[test]
+fn a_rollout_replaces_first_then_drains_then_stops() {
+    let mut bench = Bench::ready(policy(1));
+    let effects = bench.step(Event::Rollout {
+        generation: 2,
+        policy: policy(1),
+    });
+    let new = spawned(&effects)[0];
+    assert!(
+        bench.machine.worker(1).expect("old").is_ready(),
+        "the old one serves on"
+    );
+    let effects = bench.after(3 * SECOND, Event::Ready(new));
+    assert_eq!(outcome(&effects), Some((2, Ok(()))));
+    assert!(effects.contains(&Effect::Publish));
+    assert!(matches!(
+        bench.machine.worker(1).expect("old").state,
+        WorkerState::Draining { .. }
+    ));
+    assert_eq!(bench.step(Event::Drained(1)), [Effect::Terminate(1)]);
+    bench.step(Event::Exited(1, Exit::Code(0)));
+    assert_eq!(bench.machine.state(), AppState::Ready);
+    assert_eq!(bench.machine.generation(), 2);
+}
+
+#[test]
+fn a_generation_that_fails_is_given_up_and_the_old_one_serves_on() {
+    let mut bench = Bench::ready(policy(2));
+    let new = spawned(&bench.step(Event::Rollout {
+        generation: 2,
+        policy: policy(2),
+    }));
+    bench.step(Event::Ready(new[0]));
+    let effects = bench.step(Event::Exited(new[1], Exit::Code(1)));
+    assert_eq!(
+        outcome(&effects),
+        Some((
+            2,
+            Err("exited with status 1 before it was ready".to_owned())
+        ))
+    );
+    assert!(matches!(
+        bench.machine.worker(new[0]).expect("its sister").state,
+        WorkerState::Draining { .. }
+    ));
+    assert_eq!(bench.machine.generation(), 1);
+    assert_eq!(bench.machine.state(), AppState::Ready);
+    assert!(spawned(&bench.after(60 * SECOND, Event::Tick)).is_empty());
+}
+
+#[test]
+fn a_new_generation_must_stay_healthy_before_it_takes_over() {
+    let careful = Policy {
+        min_healthy: 5 * SECOND,
+        ..policy(1)
+    };
+    let mut bench = Bench::ready(policy(1));
+    let new = spawned(&bench.step(Event::Rollout {
+        generation: 2,
+        policy: careful,
+    }))[0];
+    bench.step(Event::Ready(new));
+    bench.after(4 * SECOND, Event::Tick);
+    assert_eq!(bench.machine.generation(), 1);
+    assert_eq!(
+        outcome(&bench.after(SECOND, Event::Tick)),
+        Some((2, Ok(())))
+    );
+}
+
+#[test]
+fn a_newer_rollout_replaces_one_under_way() {
+    let mut bench = Bench::ready(policy(1));
+    let second = spawned(&bench.step(Event::Rollout {
+        generation: 2,
+        policy: policy(1),
+    }))[0];
+    let effects = bench.step(Event::Rollout {
+        generation: 3,
+        policy: policy(1),
+    });
+    assert!(effects.contains(&Effect::Terminate(second)));
+    let third = spawned(&effects)[0];
+    assert_eq!(outcome(&bench.step(Event::Ready(third))), Some((3, Ok(()))));
+}
+
+#[test]
+fn a_worker_that_is_never_ready_is_killed_at_its_timeout_and_replaced_after_the_delay() {
+    let mut bench = Bench::new(policy(1));
+    bench.step(Event::Tick);
+    let effects = bench.after(60 * SECOND, Event::Tick);
+    assert!(effects.contains(&Effect::Kill(1)));
+    assert_eq!(spawned(&bench.after(SECOND, Event::Tick)).len(), 1);
+}
+
+#[test]
+fn a_worker_may_ask_for_more_time_to_start() {
+    let mut bench = Bench::new(policy(1));
+    bench.step(Event::Tick);
+    bench.after(50 * SECOND, Event::Extend(1, 30 * SECOND));
+    assert!(
+        !bench
+            .after(20 * SECOND, Event::Tick)
+            .contains(&Effect::Kill(1))
+    );
+    assert!(
+        bench
+            .after(10 * SECOND, Event::Tick)
+            .contains(&Effect::Kill(1))
+    );
+}
+
+#[test]
+fn a_stop_drains_then_terminates_then_kills() {
+    let mut bench = Bench::ready(policy(1));
+    bench.step(Event::Stop);
+    assert_eq!(bench.machine.state(), AppState::Stopped);
+    assert!(
+        bench
+            .after(30 * SECOND, Event::Tick)
+            .contains(&Effect::Terminate(1)),
+        "the drain has a limit"
+    );
+    assert!(
+        bench
+            .after(10 * SECOND, Event::Tick)
+            .contains(&Effect::Kill(1)),
+        "the stop has a limit"
+    );
+    bench.step(Event::Exited(1, Exit::Signal(9)));
+    assert!(bench.machine.is_gone());
+    assert!(
+        spawned(&bench.after(60 * SECOND, Event::Tick)).is_empty(),
+        "a stopped app stays stopped"
+    );
+}
+
+#[test]
+fn a_stop_ends_a_rollout_and_says_so() {
+    let mut bench = Bench::ready(policy(1));
+    bench.step(Event::Rollout {
+        generation: 2,
+        policy: policy(1),
+    });
+    assert_eq!(
+        outcome(&bench.step(Event::Stop)),
+        Some((2, Err("the app was stopped".to_owned())))
+    );
+}
+
+#[test]
+fn fewer_processes_drain_the_highest_slots() {
+    let mut bench = Bench::ready(policy(3));
+    bench.step(Event::NewPolicy(policy(1)));
+    let draining: Vec<u32> = bench
+        .machine
+        .workers()
+        .filter(|(_, w)| matches!(w.state, WorkerState::Draining { .. }))
+        .map(|(_, w)| w.slot)
+        .collect();
+    assert_eq!(draining, [1, 2]);
+}
+
+#[test]
+fn restarting_a_failed_app_needs_nothing_to_protect() {
+    let mut bench = Bench::new(policy(1));
+    let id = spawned(&bench.step(Event::Tick))[0];
+    bench.step(Event::Exited(id, Exit::Code(78)));
+    let new = spawned(&bench.step(Event::Rollout {
+        generation: 2,
+        policy: policy(1),
+    }))[0];
+    assert_eq!(outcome(&bench.step(Event::Ready(new))), Some((2, Ok(()))));
+    assert_eq!(bench.machine.generation(), 2);
+}
+
+#[test]
+fn an_app_on_demand_starts_asleep_wakes_and_sleeps_again() {
+    let mut bench = Bench::new(Policy {
+        idle_timeout: Some(60 * SECOND),
+        ..policy(1)
+    });
+    assert!(spawned(&bench.step(Event::Tick)).is_empty());
+    assert_eq!(bench.machine.state(), AppState::Idle);
+    let id = spawned(&bench.step(Event::Wanted))[0];
+    assert_eq!(bench.machine.state(), AppState::Starting);
+    bench.step(Event::Ready(id));
+    bench.after(50 * SECOND, Event::Active);
+    bench.after(50 * SECOND, Event::Tick);
+    assert_eq!(bench.machine.state(), AppState::Ready, "it was in use");
+    let effects = bench.after(10 * SECOND, Event::Tick);
+    assert!(effects.contains(&Effect::Publish));
+    assert_eq!(bench.machine.state(), AppState::Idle);
+    assert_eq!(bench.step(Event::Drained(id)), [Effect::Terminate(id)]);
+    bench.step(Event::Exited(id, Exit::Code(0)));
+    assert!(bench.machine.is_gone());
+}
+
+#[test]
+fn a_request_for_an_app_that_just_fell_asleep_starts_a_worker_at_once() {
+    let mut bench = Bench::new(Policy {
+        idle_timeout: Some(60 * SECOND),
+        ..policy(1)
+    });
+    bench.step(Event::Tick);
+    let id = spawned(&bench.step(Event::Wanted))[0];
+    bench.step(Event::Ready(id));
+    bench.after(60 * SECOND, Event::Tick);
+    assert_eq!(
+        spawned(&bench.step(Event::Wanted)).len(),
+        1,
+        "the old one may still drain"
+    );
+}
+
+#[test]
+fn a_worker_that_hangs_gets_nothing_new_dumps_and_is_replaced() {
+    let mut bench = Bench::ready(policy(1));
+    let effects = bench.after(11 * SECOND, Event::Hung(1, "did not answer".to_owned()));
+    assert!(effects.contains(&Effect::Dump(1)) && effects.contains(&Effect::Publish));
+    assert_eq!(
+        spawned(&effects).len(),
+        1,
+        "its successor is not kept waiting"
+    );
+    assert!(matches!(
+        bench.machine.worker(1).expect("it drains").state,
+        WorkerState::Draining { .. }
+    ));
+    assert!(
+        bench
+            .after(30 * SECOND, Event::Tick)
+            .contains(&Effect::Terminate(1))
+    );
+}
+
+#[test]
+fn an_app_that_keeps_hanging_is_in_a_crash_loop() {
+    let mut bench = Bench::ready(policy(1));
+    for id in 1..=5 {
+        bench.step(Event::Hung(id, "did not answer".to_owned()));
+        bench.after(2 * SECOND, Event::Tick);
+        bench.step(Event::Ready(id + 1));
+    }
+    assert_eq!(bench.machine.state(), AppState::Failed);
+}
+
+#[test]
+fn a_missed_watchdog_is_a_hang_and_a_ping_prevents_it() {
+    let mut bench = Bench::ready(Policy {
+        watchdog: Some(5 * SECOND),
+        ..policy(1)
+    });
+    bench.after(4 * SECOND, Event::Alive(1));
+    assert!(
+        !bench
+            .after(4 * SECOND, Event::Tick)
+            .contains(&Effect::Dump(1))
+    );
+    assert!(bench.after(SECOND, Event::Tick).contains(&Effect::Dump(1)));
+}
+
+#[test]
+fn recycling_replaces_first_and_one_at_a_time() {
+    let mut bench = Bench::ready(policy(2));
+    let effects = bench.step(Event::Recycle(1, "has had 10 requests".to_owned()));
+    let successor = spawned(&effects)[0];
+    assert!(spawned(&bench.step(Event::Recycle(2, "too".to_owned()))).is_empty());
+    assert!(bench.machine.worker(1).expect("it serves").is_ready());
+    assert_eq!(bench.machine.state(), AppState::Ready);
+    bench.step(Event::Ready(successor));
+    assert!(matches!(
+        bench.machine.worker(1).expect("it drains").state,
+        WorkerState::Draining { .. }
+    ));
+    assert_eq!(
+        spawned(&bench.step(Event::Recycle(2, "too".to_owned()))).len(),
+        1
+    );
+}
+
+#[test]
+fn workers_of_one_app_do_not_reach_their_age_together() {
+    let mut bench = Bench::ready(Policy {
+        max_lifetime: Some(100 * SECOND),
+        ..policy(2)
+    });
+    let first = spawned(&bench.after(100 * SECOND, Event::Tick));
+    assert_eq!(first.len(), 1);
+    assert!(spawned(&bench.after(2 * SECOND, Event::Tick)).is_empty());
+    bench.step(Event::Ready(first[0]));
+    assert_eq!(spawned(&bench.after(SECOND, Event::Tick)).len(), 1);
+}
+
+#[derive(Debug, Clone)]
+enum Move {
+    Wait(u64),
+    Ready(usize),
+    Exit(usize, i32),
+    SpawnFailed(usize),
+    Drained(usize),
+    Stop,
+    Start,
+    Rollout(u32, bool),
+    Scale(u32, bool),
+    Wanted,
+    Active,
+    Hung(usize),
+    Alive(usize),
+    Recycle(usize),
+}
+
+/// Like [`policy`], or with everything that is off by default.
+fn any_policy(processes: u32, busy: bool) -> Policy {
+    if !busy {
+        return policy(processes);
+    }
+    Policy {
+        idle_timeout: Some(20 * SECOND),
+        watchdog: Some(15 * SECOND),
+        max_lifetime: Some(30 * SECOND),
+        min_healthy: SECOND,
+        ..policy(processes)
+    }
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        4 => (0..40_000_u64).prop_map(Move::Wait),
+        4 => (0..8_usize).prop_map(Move::Ready),
+        3 => ((0..8_usize), prop_oneof![Just(0), Just(1), Just(78)]).prop_map(|(n, code)| Move::Exit(n, code)),
+        1 => (0..8_usize).prop_map(Move::SpawnFailed),
+        2 => (0..8_usize).prop_map(Move::Drained),
+        1 => Just(Move::Stop),
+        1 => Just(Move::Start),
+        1 => (1..4_u32, any::<bool>()).prop_map(|(n, busy)| Move::Rollout(n, busy)),
+        1 => (1..4_u32, any::<bool>()).prop_map(|(n, busy)| Move::Scale(n, busy)),
+        2 => Just(Move::Wanted),
+        1 => Just(Move::Active),
+        1 => (0..8_usize).prop_map(Move::Hung),
+        2 => (0..8_usize).prop_map(Move::Alive),
+        1 => (0..8_usize).prop_map(Move::Recycle),
+    ];
+    prop::collection::vec(one, 1..120)
+}
+
+/// What the world outside knows: the processes that were started and have not ended.
+fn check(bench: &Bench, effects: &[Effect], alive: &mut Vec<WorkerId>) {
+    for effect in effects {
+        match effect {
+            Effect::Spawn { id, .. } => alive.push(*id),
+            Effect::Terminate(id) | Effect::Kill(id) => {
+                assert!(alive.contains(id), "action on a reaped worker")
+            }
+            _ => {}
+        }
+    }
+    let workers: Vec<_> = bench.machine.workers().collect();
+    assert_eq!(workers.len(), alive.len(), "every process is accounted for");
+    for (id, worker) in &workers {
+        let twins = workers.iter().filter(|(_, w)| {
+            w.holds_slot() && w.slot == worker.slot && w.generation == worker.generation
+        });
+        assert!(
+            twins.count() <= 1,
+            "two workers hold one slot of one generation: {id}"
+        );
+        if !matches!(
+            worker.state,
+            WorkerState::Ready { .. } | WorkerState::Killed
+        ) {
+            assert!(
+                bench.machine.deadline().is_some(),
+                "a worker that waits has a deadline"
+            );
+        }
+    }
+    assert!(
+        bench.machine.deadline().is_none_or(|at| at > bench.now),
+        "no deadline lies in the past after a step"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_sequence_of_events_breaks_the_invariants(moves in moves()) {
+        let mut bench = Bench::new(policy(2));
+        let mut alive = Vec::new();
+        let mut generation = 1;
+        let effects = bench.step(Event::Tick);
+        check(&bench, &effects, &mut alive);
+        for one in moves {
+            let pick = |n: usize| alive.get(n % alive.len().max(1)).copied().unwrap_or(u64::MAX);
+            let event = match one {
+                Move::Wait(ms) => { bench.now += Duration::from_millis(ms); Event::Tick }
+                Move::Ready(n) => Event::Ready(pick(n)),
+                Move::Exit(n, code) => Event::Exited(pick(n), Exit::Code(code)),
+                Move::SpawnFailed(n) => {
+                    let id = pick(n);
+                    // Only a worker that is starting can fail to be spawned.
+                    match bench.machine.worker(id).map(|w| w.state) {
+                        Some(WorkerState::Starting { .. }) => Event::SpawnFailed(id, "no".to_owned()),
+                        _ => Event::Tick,
+                    }
+                }
+                Move::Drained(n) => Event::Drained(pick(n)),
+                Move::Stop => Event::Stop,
+                Move::Start => Event::Start,
+                Move::Rollout(processes, busy) => {
+                    generation += 1;
+                    Event::Rollout { generation, policy: any_policy(processes, busy) }
+                }
+                Move::Scale(processes, busy) => Event::NewPolicy(any_policy(processes, busy)),
+                Move::Wanted => Event::Wanted,
+                Move::Active => Event::Active,
+                Move::Hung(n) => Event::Hung(pick(n), "hangs".to_owned()),
+                Move::Alive(n) => Event::Alive(pick(n)),
+                Move::Recycle(n) => Event::Recycle(pick(n), "had enough".to_owned()),
+            };
+            if let Event::Exited(id, _) | Event::SpawnFailed(id, _) = &event {
+                let id = *id;
+                alive.retain(|other| *other != id);
+            }
+            let effects = bench.step(event);
+            check(&bench, &effects, &mut alive);
+        }
+        // Wanted zero leads to zero, when processes obey.
+        let effects = bench.step(Event::Stop);
+        check(&bench, &effects, &mut alive);
+        for _ in 0..1000 {
+            let Some(id) = alive.pop() else { break };
+            bench.step(Event::Exited(id, Exit::Code(0)));
+        }
+        prop_assert!(bench.machine.is_gone());
+    }
+}

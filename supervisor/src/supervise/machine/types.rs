@@ -1,0 +1,219 @@
+//! The words of the state machine: what a worker can be, what can happen, what is to be done.
+
+use crate::keeper::message::Exit;
+use crate::plan::spec::Restart;
+use crate::supervise::backoff::BackoffPolicy;
+use std::time::{Duration, Instant};
+
+pub use crate::router::message::WorkerId;
+
+/// Exit statuses that say "do not start me again": EX_CONFIG (sysexits(3)) and 125 (as in s6).
+pub const GIVE_UP_STATUSES: [i32; 2] = [78, 125];
+
+/// What the machine must know of the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    pub processes: u32,
+    pub start_timeout: Duration,
+    pub min_healthy: Duration,
+    pub drain_timeout: Duration,
+    pub stop_timeout: Duration,
+    pub restart: Restart,
+    pub backoff: BackoffPolicy,
+    /// On demand: without a process until a request comes, and again after this time without one.
+    pub idle_timeout: Option<Duration>,
+    /// A ready worker that has not pinged for so long hangs.
+    pub watchdog: Option<Duration>,
+    /// A worker is replaced after this time as ready, give or take a tenth.
+    pub max_lifetime: Option<Duration>,
+}
+
+/// One worker process, from the decision to start it to the report of its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Worker {
+    pub slot: u32,
+    pub generation: u64,
+    pub state: WorkerState,
+    /// The last sign of life: became ready, or pinged its watchdog.
+    pub alive: Instant,
+    /// When it is to be replaced because of its age.
+    pub(super) retires_at: Option<Instant>,
+    /// It serves until its successor is ready.
+    pub(super) recycling: bool,
+}
+
+/// What a worker is doing. Each state that waits for something has a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerState {
+    /// Not ready yet; failed at the deadline.
+    Starting { deadline: Instant },
+    /// Ready, but not for `min_healthy` yet.
+    Proving { since: Instant },
+    /// In the route table.
+    Ready { since: Instant },
+    /// Out of the table; requests in flight finish.
+    Draining { deadline: Instant },
+    /// SIGTERM was sent.
+    Stopping { deadline: Instant },
+    /// SIGKILL was sent.
+    Killed,
+}
+
+impl Worker {
+    /// Starting or serving: it fills its slot.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(
+            self.state,
+            WorkerState::Starting { .. } | WorkerState::Proving { .. } | WorkerState::Ready { .. }
+        )
+    }
+
+    /// It fills its slot for good: no successor is on its way.
+    pub(super) fn holds_slot(&self) -> bool {
+        self.is_live() && !self.recycling
+    }
+
+    /// In the route table.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state, WorkerState::Ready { .. })
+    }
+}
+
+/// What happens to an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Time has passed, or something outside changed; also the first event.
+    Tick,
+    /// Be running (again): forgets crashes and a stop by hand.
+    Start,
+    /// Have no process until further notice.
+    Stop,
+    /// Bring up a new generation and replace the present one by it.
+    Rollout {
+        generation: u64,
+        policy: Policy,
+    },
+    /// The settings of supervision changed; processes stay.
+    NewPolicy(Policy),
+    /// The worker has said that it can serve.
+    Ready(WorkerId),
+    /// The worker asks for more time to start or stop, from now.
+    Extend(WorkerId, Duration),
+    /// The proxy has nothing in flight on it any more.
+    Drained(WorkerId),
+    /// A request waits for an app that sleeps.
+    Wanted,
+    /// The app has requests.
+    Active,
+    /// The worker has pinged its watchdog.
+    Alive(WorkerId),
+    /// A request on the worker was over its time; the client has its answer.
+    Hung(WorkerId, String),
+    /// The worker has had its share (requests, memory): replace it first, then stop it.
+    Recycle(WorkerId, String),
+    /// The worker could not be started at all.
+    SpawnFailed(WorkerId, String),
+    Exited(WorkerId, Exit),
+}
+
+/// What the driver does for an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    Spawn {
+        id: WorkerId,
+        slot: u32,
+        generation: u64,
+    },
+    /// SIGTERM.
+    Terminate(WorkerId),
+    /// SIGKILL, descendants included.
+    Kill(WorkerId),
+    /// Let it write where it hangs, if it can.
+    Dump(WorkerId),
+    /// What the route table says about this app has changed.
+    Publish,
+    /// Something that people should know.
+    Report(Report),
+    /// A rollout has ended: with the new generation serving, or with the reason why not.
+    RolloutDone {
+        generation: u64,
+        result: Result<(), String>,
+    },
+}
+
+/// Facts for the log and for error messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    Ready {
+        id: WorkerId,
+    },
+    /// An exit that nobody asked for.
+    Crashed {
+        id: WorkerId,
+        exit: Exit,
+        delay: Option<Duration>,
+        failed: bool,
+    },
+    SpawnFailed {
+        id: WorkerId,
+        error: String,
+        delay: Option<Duration>,
+        failed: bool,
+    },
+    StartTimeout {
+        id: WorkerId,
+        timeout: Duration,
+    },
+    DrainTimeout {
+        id: WorkerId,
+    },
+    StopTimeout {
+        id: WorkerId,
+    },
+    /// It said by its exit status that it must not be started again.
+    GaveUp {
+        id: WorkerId,
+        exit: Exit,
+    },
+    /// It gets no more requests and is replaced.
+    Hung {
+        id: WorkerId,
+        why: String,
+    },
+    /// Its successor is being started.
+    Recycling {
+        id: WorkerId,
+        why: String,
+    },
+    /// The app has no process until a request comes.
+    Asleep,
+    Stopped {
+        id: WorkerId,
+        exit: Exit,
+    },
+}
+
+/// State of an app as shown by `paster status` (design section 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppState {
+    Starting,
+    Ready,
+    Degraded,
+    Backoff,
+    Failed,
+    Stopped,
+    /// On demand, without a process.
+    Idle,
+}
+
+/// `exited with status 3`, `was killed by signal 11 (SIGSEGV)`.
+pub fn describe(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exited with status {code}"),
+        Exit::Signal(number) => match nix::sys::signal::Signal::try_from(number) {
+            Ok(signal) => format!("was killed by signal {number} ({signal})"),
+            Err(_) => format!("was killed by signal {number}"),
+        },
+        Exit::Unknown => "ended with its keeper".to_owned(),
+    }
+}

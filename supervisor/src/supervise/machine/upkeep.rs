@@ -1,0 +1,149 @@
+//! Workers that hang, workers that have had their share, apps that nobody needs at the moment.
+
+use super::{AppMachine, Effect, Report, Worker, WorkerId, WorkerState};
+use std::time::{Duration, Instant};
+
+/// Two workers of an app are not replaced because of their age at the same time; the second waits this long.
+const NEXT_IN_LINE: Duration = Duration::from_secs(1);
+
+impl AppMachine {
+    /// When a ready worker misses its watchdog, or has reached its age.
+    pub(super) fn upkeep_due(&self, worker: &Worker) -> Option<Instant> {
+        let watchdog = self.policy_of(worker.generation).watchdog;
+        let hangs_at = watchdog.map(|limit| worker.alive + limit);
+        let retires_at = worker.retires_at.filter(|_| !worker.recycling);
+        hangs_at.into_iter().chain(retires_at).min()
+    }
+
+    /// When an app on demand falls asleep.
+    pub(super) fn sleep_due(&self) -> Option<Instant> {
+        let may_sleep = self.wanted && !self.asleep && !self.unproven && self.rollout.is_none();
+        let idle_timeout = self.policy.idle_timeout.filter(|_| may_sleep)?;
+        Some(self.last_active? + idle_timeout)
+    }
+
+    pub(super) fn pass_upkeep(&mut self, now: Instant, dice: f64, effects: &mut Vec<Effect>) {
+        if self.last_active.is_none() {
+            self.last_active = Some(now);
+        }
+        let ready: Vec<(WorkerId, Worker)> = self
+            .workers
+            .iter()
+            .filter(|(_, w)| w.is_ready())
+            .map(|(id, w)| (*id, *w))
+            .collect();
+        for (id, worker) in ready {
+            let watchdog = self.policy_of(worker.generation).watchdog;
+            if let Some(limit) = watchdog.filter(|limit| worker.alive + *limit <= now) {
+                let why = format!("missed its watchdog of {limit:?}");
+                self.hang(id, &why, now, dice, effects);
+            } else if worker.retires_at.is_some_and(|at| at <= now) && !worker.recycling {
+                self.retire_by_age(id, now, effects);
+            }
+        }
+        if self.sleep_due().is_some_and(|at| at <= now) {
+            self.asleep = true;
+            // Whoever wakes it gets a fresh start.
+            self.forget_crashes();
+            effects.push(Effect::Report(Report::Asleep));
+            effects.push(Effect::Publish);
+        }
+    }
+
+    fn retire_by_age(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
+        if self.is_recycling() {
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.retires_at = Some(now + NEXT_IN_LINE);
+            }
+            return;
+        }
+        self.recycle(id, "has reached its maximum lifetime".to_owned(), effects);
+    }
+
+    pub(super) fn wake(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.last_active = Some(now);
+        if std::mem::take(&mut self.asleep) {
+            effects.push(Effect::Publish);
+        }
+    }
+
+    pub(super) fn note_life(&mut self, id: WorkerId, now: Instant) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.alive = now;
+        }
+    }
+
+    /// A hang is a crash that has to be helped along: nothing new for the worker, a successor at once (or after the
+    /// backoff), its end when the other requests on it have had their time.
+    pub(super) fn hang(
+        &mut self,
+        id: WorkerId,
+        why: &str,
+        now: Instant,
+        dice: f64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(worker) = self.workers.get(&id).copied() else {
+            return;
+        };
+        let WorkerState::Ready { since } = worker.state else {
+            return;
+        };
+        let deadline = now + self.policy.drain_timeout;
+        self.workers.insert(
+            id,
+            Worker {
+                state: WorkerState::Draining { deadline },
+                ..worker
+            },
+        );
+        effects.push(Effect::Dump(id));
+        effects.push(Effect::Report(Report::Hung {
+            id,
+            why: why.to_owned(),
+        }));
+        effects.push(Effect::Publish);
+        self.failure(
+            &worker,
+            now.saturating_duration_since(since),
+            now,
+            dice,
+            why,
+            effects,
+        );
+    }
+
+    /// Marks a ready worker for replacement, one of an app at a time: whoever counts will ask again.
+    pub(super) fn recycle(&mut self, id: WorkerId, why: String, effects: &mut Vec<Effect>) {
+        if self.is_recycling() {
+            return;
+        }
+        if let Some(worker) = self.workers.get_mut(&id)
+            && worker.is_ready()
+        {
+            worker.recycling = true;
+            effects.push(Effect::Report(Report::Recycling { id, why }));
+        }
+    }
+
+    fn is_recycling(&self) -> bool {
+        self.workers
+            .values()
+            .any(|worker| worker.recycling && worker.is_live())
+    }
+
+    /// Withdraws recycled workers whose successor serves.
+    pub(super) fn retire_recycled(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let succeeded: Vec<(u64, u32)> = self
+            .workers
+            .values()
+            .filter(|w| w.is_ready() && w.holds_slot())
+            .map(|w| (w.generation, w.slot))
+            .collect();
+        self.retire(
+            |w| w.recycling && succeeded.contains(&(w.generation, w.slot)),
+            now,
+            effects,
+        );
+    }
+}

@@ -1,0 +1,15 @@
+//! Desired against actual state: pure state machines, and the loop that carries out their effects.
+
+pub mod access_log;
+pub mod backoff;
+pub mod bind;
+mod contract;
+pub mod driver;
+pub mod launch;
+pub mod machine;
+mod notify;
+pub mod output;
+pub mod proxy_link;
+mod python_host;
+mod readiness;
+pub mod table;

@@ -1,0 +1,179 @@
+//! What workers print: read as fast as it comes, kept for reports, passed on as prefixed lines.
+//!
+//! A worker is never blocked by us and we never grow: lines are cut at a limit, the ring is bounded, and the
+//! writer behind [`Sink`] drops (and counts) what the terminal or file does not take in time.
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tracing_appender::non_blocking::NonBlocking;
+
+/// Lines kept for reports, per worker.
+const RING_LINES: usize = 50;
+/// A longer line is passed on in pieces of this many bytes.
+const MAX_LINE: usize = 8 * 1024;
+
+/// The last lines that a worker printed.
+#[derive(Debug, Clone, Default)]
+pub struct Ring(Arc<Mutex<VecDeque<String>>>);
+
+impl Ring {
+    fn push(&self, line: &[u8]) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == RING_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(String::from_utf8_lossy(line).into_owned());
+    }
+
+    /// The last `count` lines, oldest first.
+    pub fn last(&self, count: usize) -> Vec<String> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines
+            .iter()
+            .skip(lines.len().saturating_sub(count))
+            .cloned()
+            .collect()
+    }
+}
+
+/// Where lines go.
+#[derive(Clone)]
+pub struct Sink {
+    writer: NonBlocking,
+}
+
+impl Sink {
+    pub fn new(writer: NonBlocking) -> Sink {
+        Sink { writer }
+    }
+}
+
+/// Reads `stream` to its end: each line into the ring, and with the prefix `[app:slot] ` to the sink.
+pub async fn pump(mut stream: impl AsyncRead + Unpin, prefix: String, ring: Ring, mut sink: Sink) {
+    let mut lines = LineBuffer::default();
+    let mut chunk = vec![0; 16 * 1024];
+    let mut text = Vec::new();
+    loop {
+        let read = match stream.read(&mut chunk).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => read,
+        };
+        text.clear();
+        lines.feed(&chunk[..read], |line| {
+            ring.push(line);
+            append_line(&mut text, &prefix, line);
+        });
+        if !text.is_empty() {
+            let _ = sink.writer.write(&text);
+        }
+    }
+    text.clear();
+    lines.finish(|line| {
+        ring.push(line);
+        append_line(&mut text, &prefix, line);
+    });
+    if !text.is_empty() {
+        let _ = sink.writer.write(&text);
+    }
+}
+
+fn append_line(text: &mut Vec<u8>, prefix: &str, line: &[u8]) {
+    text.extend_from_slice(prefix.as_bytes());
+    text.extend_from_slice(line);
+    text.push(b'\n');
+}
+
+/// Cuts a stream of bytes into lines of at most [`MAX_LINE`] bytes.
+#[derive(Default)]
+struct LineBuffer {
+    partial: Vec<u8>,
+}
+
+impl LineBuffer {
+    fn feed(&mut self, mut bytes: &[u8], mut emit: impl FnMut(&[u8])) {
+        while !bytes.is_empty() {
+            let room = MAX_LINE - self.partial.len();
+            let window = &bytes[..bytes.len().min(room + 1)];
+            match window.iter().position(|byte| *byte == b'\n') {
+                Some(end) => {
+                    self.partial.extend_from_slice(&bytes[..end]);
+                    emit(trim_cr(&self.partial));
+                    self.partial.clear();
+                    bytes = &bytes[end + 1..];
+                }
+                None => {
+                    let taken = window.len().min(room);
+                    self.partial.extend_from_slice(&bytes[..taken]);
+                    bytes = &bytes[taken..];
+                    if self.partial.len() == MAX_LINE && !bytes.is_empty() {
+                        emit(&self.partial);
+                        self.partial.clear();
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, mut emit: impl FnMut(&[u8])) {
+        if !self.partial.is_empty() {
+            emit(trim_cr(&self.partial));
+            self.partial.clear();
+        }
+    }
+}
+
+fn trim_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines_of(chunks: &[&[u8]]) -> Vec<Vec<u8>> {
+        let mut buffer = LineBuffer::default();
+        let mut lines = Vec::new();
+        for chunk in chunks {
+            buffer.feed(chunk, |line| lines.push(line.to_vec()));
+        }
+        buffer.finish(|line| lines.push(line.to_vec()));
+        lines
+    }
+
+    #[test]
+    fn lines_are_put_together_across_chunks() {
+        assert_eq!(
+            lines_of(&[b"one\ntw", b"o\r\n", b"\nlast"]),
+            [&b"one"[..], b"two", b"", b"last"]
+        );
+    }
+
+    #[test]
+    fn a_stream_without_newline_is_cut_and_nothing_is_lost() {
+        let long = vec![b'x'; 3 * MAX_LINE + 10];
+        let lines = lines_of(&[&long]);
+        assert_eq!(
+            lines.iter().map(Vec::len).collect::<Vec<_>>(),
+            [MAX_LINE, MAX_LINE, MAX_LINE, 10]
+        );
+    }
+
+    #[test]
+    fn a_line_of_exactly_the_limit_is_one_line() {
+        let mut text = vec![b'x'; MAX_LINE];
+        text.push(b'\n');
+        assert_eq!(lines_of(&[&text]).len(), 1);
+    }
+
+    #[test]
+    fn the_ring_keeps_the_last_lines() {
+        let ring = Ring::default();
+        for n in 0..100 {
+            ring.push(n.to_string().as_bytes());
+        }
+        assert_eq!(ring.last(2), ["98", "99"]);
+        assert_eq!(ring.last(1000).len(), RING_LINES);
+    }
+}

@@ -1,0 +1,96 @@
+//! From plan and actual state to the route table. Pure.
+
+use super::machine::{AppMachine, AppState};
+use crate::plan::spec::{AppKind, AppSpec, Plan};
+use crate::router::message::{App, Death, Serving, Table, Worker, WorkerAddress, WorkerId};
+use std::collections::BTreeMap;
+
+/// What the table needs to know of an app besides its machine.
+pub struct AppView<'a> {
+    pub spec: &'a AppSpec,
+    pub machine: &'a AppMachine,
+    /// Address and pid of each launched worker.
+    pub launched: &'a dyn Fn(WorkerId) -> Option<(WorkerAddress, u32)>,
+    pub last_death: Option<&'a Death>,
+}
+
+/// The table of this moment.
+pub fn table<'a>(version: u64, plan: &Plan, apps: impl Iterator<Item = AppView<'a>>) -> Table {
+    let apps: BTreeMap<String, App> = apps
+        .map(|view| (view.spec.name.clone(), app(&view)))
+        .collect();
+    Table {
+        version,
+        root: plan.root.clone(),
+        apps,
+        debug: plan.debug,
+        trusted_proxy: plan.trusted_proxy.clone(),
+    }
+}
+
+fn app(view: &AppView) -> App {
+    let settings = &view.spec.settings;
+    let max_in_flight = settings.threads as usize;
+    let workers = match &view.spec.kind {
+        AppKind::Upstream { address } if view.machine.state() != AppState::Stopped => {
+            vec![Worker {
+                // It has no processes, so this id is never given to one.
+                id: view.machine.first_id(),
+                slot: 0,
+                generation: 0,
+                pid: 0,
+                address: address.clone(),
+                max_in_flight,
+            }]
+        }
+        AppKind::Upstream { .. } => Vec::new(),
+        AppKind::Python { .. } | AppKind::Exec { .. } => ready_workers(view, max_in_flight),
+    };
+    App {
+        serving: serving(view),
+        handover: view.spec.handover,
+        workers,
+        queue: settings.queue,
+        queue_timeout_ms: millis(settings.queue_timeout),
+        request_timeout_ms: settings.request_timeout.map(millis),
+        last_death: view.last_death.cloned(),
+    }
+}
+
+fn ready_workers(view: &AppView, max_in_flight: usize) -> Vec<Worker> {
+    let ready = view
+        .machine
+        .workers()
+        .filter(|(_, w)| w.is_ready() && w.generation == view.machine.generation());
+    ready
+        .filter_map(|(id, worker)| {
+            let (address, pid) = (view.launched)(id)?;
+            Some(Worker {
+                id,
+                slot: worker.slot,
+                generation: worker.generation,
+                pid,
+                address,
+                max_in_flight,
+            })
+        })
+        .collect()
+}
+
+fn serving(view: &AppView) -> Serving {
+    match view.machine.state() {
+        AppState::Failed => {
+            let retry_after_s = view.spec.settings.restart_max_delay.as_secs().max(1);
+            Serving::Failed { retry_after_s }
+        }
+        AppState::Stopped => Serving::Stopped,
+        AppState::Idle => Serving::Idle,
+        AppState::Starting | AppState::Ready | AppState::Degraded | AppState::Backoff => {
+            Serving::Up
+        }
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,11 @@
+//! What the operating system offers, one function each; the only `unsafe` of this package.
+
+#![allow(
+    unsafe_code,
+    reason = "raw descriptors and fork live here and nowhere else"
+)]
+
+pub mod child;
+pub mod fd;
+pub mod proctree;
+pub mod rundir;

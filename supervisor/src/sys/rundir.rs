@@ -1,0 +1,232 @@
+//! The runtime directory: private, one for each configuration file, locked for the life of a supervisor.
+
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Longest path of a unix socket (unix(7): `sun_path` has 108 bytes with the final NUL).
+pub const MAX_SOCKET_PATH: usize = 107;
+
+/// Where the runtime directory of `config` is: `given`, else `$RUNTIME_DIRECTORY`, else a directory named
+/// after the file below `$XDG_RUNTIME_DIR/paster`, `/run/paster` (root) or `/tmp/paster-UID`.
+pub fn locate(config: &Path, given: Option<&Path>) -> PathBuf {
+    if let Some(given) = given {
+        return given.to_path_buf();
+    }
+    // systemd separates several directories by colons (systemd.exec(5)); the first is ours.
+    if let Some(first) = std::env::var("RUNTIME_DIRECTORY")
+        .ok()
+        .and_then(|v| v.split(':').next().map(PathBuf::from))
+    {
+        return first;
+    }
+    let uid = nix::unistd::geteuid();
+    let base = match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(dir) => PathBuf::from(dir).join("paster"),
+        None if uid.is_root() => PathBuf::from("/run/paster"),
+        None => PathBuf::from(format!("/tmp/paster-{uid}")),
+    };
+    base.join(name_of(config))
+}
+
+/// `site-1f3a09c2`: readable, and different for files of the same name in different places. Stable
+/// across versions, because commands find a running supervisor by it.
+fn name_of(config: &Path) -> String {
+    let stem: String = config
+        .file_stem()
+        .map(|stem| {
+            stem.to_string_lossy()
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
+                .take(20)
+                .collect()
+        })
+        .unwrap_or_default();
+    // FNV-1a, 32 bits.
+    let hash = config
+        .as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+        });
+    format!("{stem}-{hash:08x}")
+}
+
+/// A runtime directory that this process owns.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    /// Held for life; its end releases the lock however this process ends.
+    _lock: File,
+}
+
+/// Why a runtime directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RunDirError {
+    #[error("paster already serves this configuration (pid {pid}, runtime directory {})", path.display())]
+    Running { pid: String, path: PathBuf },
+    #[error("the directory {} is not safe for sockets: it belongs to user {owner}, not to us", path.display())]
+    Foreign { path: PathBuf, owner: u32 },
+    #[error("the path of the runtime directory {} is too long for a unix socket (choose a shorter one with --run-dir)", path.display())]
+    TooLong { path: PathBuf },
+    #[error("cannot use the runtime directory {}: {error}", path.display())]
+    Io { path: PathBuf, error: io::Error },
+}
+
+impl RunDir {
+    /// Creates (0700) and locks the directory, and removes what a killed run left in it.
+    pub fn open(path: &Path) -> Result<RunDir, RunDirError> {
+        let io = |error| RunDirError::Io {
+            path: path.to_path_buf(),
+            error,
+        };
+        if path.as_os_str().len() + "/w/18446744073709551615.notify".len() > MAX_SOCKET_PATH {
+            return Err(RunDirError::TooLong {
+                path: path.to_path_buf(),
+            });
+        }
+        if let Some(parent) = path.parent() {
+            // Shared by the sites of one user, so it may exist; search permission for all lets the
+            // unprivileged proxy and app users through to what is theirs.
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o711)
+                .create(parent)
+                .map_err(io)?;
+        }
+        if let Some(parent) = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
+            // Whoever owns the parent may put another directory in the place of ours.
+            let owner = fs::metadata(parent).map_err(io)?.uid();
+            if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+                let path = parent.to_path_buf();
+                return Err(RunDirError::Foreign { path, owner });
+            }
+        }
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),
+            _ => {}
+        }
+        let metadata = fs::symlink_metadata(path).map_err(io)?;
+        if !metadata.is_dir() {
+            return Err(io(io::ErrorKind::NotADirectory.into()));
+        }
+        if metadata.uid() != nix::unistd::geteuid().as_raw() {
+            return Err(RunDirError::Foreign {
+                path: path.to_path_buf(),
+                owner: metadata.uid(),
+            });
+        }
+        let mut lock = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path.join("lock"))
+            .map_err(io)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let _ = lock.read_to_string(&mut pid);
+                return Err(RunDirError::Running {
+                    pid: pid.trim().to_owned(),
+                    path: path.to_path_buf(),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        lock.set_len(0).and_then(|()| lock.rewind()).map_err(io)?;
+        writeln!(lock, "{}", std::process::id()).map_err(io)?;
+        let dir = RunDir {
+            path: path.to_path_buf(),
+            _lock: lock,
+        };
+        dir.clear().map_err(io)?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(dir.workers())
+            .map_err(io)?;
+        Ok(dir)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The control socket.
+    pub fn control(&self) -> PathBuf {
+        control_socket(&self.path)
+    }
+
+    /// The directory of the workers' sockets.
+    pub fn workers(&self) -> PathBuf {
+        self.path.join("w")
+    }
+
+    /// Lets other users reach what belongs to them in this directory, and `proxy_uid` the workers' sockets.
+    /// Only root can, and only root needs to.
+    pub fn share_with_proxy(&self, proxy_uid: u32) -> io::Result<()> {
+        fs::set_permissions(&self.path, Permissions::from_mode(0o711))?;
+        // The owner lists and connects; app users only search for their own notify socket.
+        fs::set_permissions(self.workers(), Permissions::from_mode(0o711))?;
+        std::os::unix::fs::chown(self.workers(), Some(proxy_uid), None)
+    }
+
+    fn clear(&self) -> io::Result<()> {
+        match fs::remove_dir_all(self.workers()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        match fs::remove_file(self.control()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        let _ = self.clear();
+        let _ = fs::remove_file(self.path.join("lock"));
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+/// The control socket in a runtime directory.
+pub fn control_socket(run_dir: &Path) -> PathBuf {
+    run_dir.join("control.sock")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_files_of_the_same_name_have_different_directories() {
+        let one = locate(Path::new("/srv/a/site.ini"), None);
+        let two = locate(Path::new("/srv/b/site.ini"), None);
+        assert_ne!(one, two);
+        assert!(one.to_string_lossy().contains("site-"));
+    }
+
+    #[test]
+    fn a_second_supervisor_is_refused_and_leftovers_are_cleared() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let path = temp.path().join("run");
+        fs::create_dir_all(path.join("w")).expect("created");
+        fs::write(path.join("w/7"), "left over").expect("written");
+        let first = RunDir::open(&path).expect("free");
+        assert!(!path.join("w/7").exists());
+        assert!(matches!(
+            RunDir::open(&path),
+            Err(RunDirError::Running { .. })
+        ));
+        drop(first);
+        assert!(!path.exists(), "nothing stays behind");
+    }
+}

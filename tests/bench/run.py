@@ -1,0 +1,436 @@
+#!/usr/bin/env python3
+"""End-to-end benchmarks of paster, with peers in the same run where they are installed.
+
+    cargo build --release && python3 tests/bench/run.py            # everything
+    python3 tests/bench/run.py hop --rounds 5 --seconds 5          # one of: hop, python, restart, kill, memory, start
+
+CPU time is that of the whole process tree, from /proc; ratios matter, absolute times depend on the machine.
+Needs `wrk` for `hop` and `python`; `nginx` is the peer of `hop`. What is missing is named and left out.
+"""
+import argparse
+import collections
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TICK = os.sysconf("SC_CLK_TCK")
+DEADLINE = 60
+
+HELLO = '''
+import os, time
+time.sleep(float(os.environ.get("BOOT_SECONDS", "0")))
+
+def factory(global_conf, **local_conf):
+    def app(environ, start_response):
+        body = b"Hello, world!\\n"
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
+    return app
+'''
+
+NGINX = '''
+worker_processes {cores};
+pid {dir}/nginx.pid;
+error_log {dir}/error.log;
+daemon off;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path {dir}/body;
+    proxy_temp_path {dir}/proxy;
+    fastcgi_temp_path {dir}/fastcgi;
+    uwsgi_temp_path {dir}/uwsgi;
+    scgi_temp_path {dir}/scgi;
+    keepalive_requests 1000000000;
+    {http}
+}}
+'''
+
+BACKEND = '''
+    server {{ listen unix:{dir}/backend.sock; location / {{ default_type text/plain; return 200 "Hello, world!\\n"; }} }}
+'''
+
+HOP = '''
+    upstream backend {{ server unix:{backend}; keepalive 64; keepalive_requests 1000000000; }}
+    server {{
+        listen 127.0.0.1:{port} reuseport;
+        location / {{
+            proxy_pass http://backend;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Forwarded-Host $http_host;
+            proxy_set_header X-Forwarded-Port $server_port;
+            proxy_set_header X-Request-Id $request_id;
+        }}
+    }}
+'''
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def wait_for(what, condition):
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.01)
+    raise SystemExit("error: %s did not happen within %d s" % (what, DEADLINE))
+
+
+def answers(port, path="/"):
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", path)
+        status = connection.getresponse().status
+        connection.close()
+        return status == 200
+    except OSError:
+        return False
+
+
+def children(pid):
+    found = [pid]
+    for parent in found:
+        try:
+            for task in os.listdir("/proc/%d/task" % parent):
+                with open("/proc/%d/task/%s/children" % (parent, task)) as stream:
+                    found.extend(int(child) for child in stream.read().split())
+        except OSError:
+            pass
+    return found
+
+
+def cpu_seconds(pid, match=None):
+    """User and system time of a process and its living descendants."""
+    total = 0.0
+    for each in children(pid):
+        try:
+            with open("/proc/%d/cmdline" % each) as stream:
+                if match and not re.search(match, stream.read()):
+                    continue
+            with open("/proc/%d/stat" % each) as stream:
+                fields = stream.read().rsplit(")", 1)[1].split()
+            total += (int(fields[11]) + int(fields[12])) / TICK
+        except OSError:
+            pass
+    return total
+
+
+def memory(pid):
+    """(RSS, PSS) in bytes of one process."""
+    rss = pss = 0
+    with open("/proc/%d/smaps_rollup" % pid) as stream:
+        for line in stream:
+            if line.startswith("Rss:"):
+                rss = int(line.split()[1]) * 1024
+            elif line.startswith("Pss:"):
+                pss = int(line.split()[1]) * 1024
+    return rss, pss
+
+
+class Paster:
+    """A running `paster serve --isolate` on a configuration of ours."""
+
+    def __init__(self, directory, text, env=None):
+        self.config = os.path.join(directory, "site.ini")
+        with open(self.config, "w") as stream:
+            stream.write(text)
+        with open(os.path.join(directory, "hello.py"), "w") as stream:
+            stream.write(HELLO)
+        self.program = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release", "paster")
+        if not os.path.exists(self.program):
+            raise SystemExit("error: %s does not exist\nhint: cargo build --release" % self.program)
+        self.run_dir = os.path.join(directory, "run")
+        self.port = free_port()
+        self.log = open(os.path.join(directory, "paster.log"), "w+")
+        command = [self.program, "serve", "--isolate", self.config, "--run-dir", self.run_dir]
+        command += ["--listen", "127.0.0.1:%d" % self.port]
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=dict(os.environ, **(env or {})))
+
+    def call(self, *arguments):
+        command = [self.program, arguments[0], self.config, *arguments[1:], "--run-dir", self.run_dir]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    def status(self):
+        done = self.call("status", "--json")
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def wait_ready(self):
+        def ready():
+            status = self.status()
+            return status and all(app["state"] == "ready" for app in status["apps"])
+
+        wait_for("all apps ready", ready)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(DEADLINE)
+        self.log.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class Nginx:
+    def __init__(self, directory, http):
+        os.makedirs(directory, exist_ok=True)
+        config = os.path.join(directory, "nginx.conf")
+        with open(config, "w") as stream:
+            stream.write(NGINX.format(dir=directory, cores=os.cpu_count(), http=http))
+        self.process = subprocess.Popen(["nginx", "-p", directory, "-c", config], stderr=subprocess.DEVNULL)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(DEADLINE)
+
+
+def wrk(port, connections, seconds, path="/"):
+    command = ["wrk", "-t1", "-c%d" % connections, "-d%ds" % seconds, "--latency", "http://127.0.0.1:%d%s" % (port, path)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    requests = int(re.search(r"(\d+) requests in", text).group(1))
+    unit = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+    latency = {}
+    for percentile, value, suffix in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)", text):
+        latency[percentile] = float(value) * unit[suffix]
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    errors = re.search(r"Socket errors: (.*)", text)
+    if bad or errors:
+        print("  note: %s" % (bad or errors).group(0))
+    return requests, latency
+
+
+def measure(pid, port, connections, seconds, match=None):
+    wrk(port, connections, 1)
+    before, began = cpu_seconds(pid, match), time.monotonic()
+    requests, latency = wrk(port, connections, seconds)
+    cpu, elapsed = cpu_seconds(pid, match) - before, time.monotonic() - began
+    return {"cpu_us": cpu / requests * 1e6, "rps": requests / elapsed, "p50_ms": latency["50"], "p99_ms": latency["99"]}
+
+
+def table(title, rows):
+    print("\n%s" % title)
+    print("| | connections | CPU per request (us) | requests/s | p50 (ms) | p99 (ms) |")
+    print("|---|---|---|---|---|---|")
+    for name, connections, runs in rows:
+        median = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+        print("| %s | %d | %.1f | %.0f | %.2f | %.2f |" % (
+            name, connections, median["cpu_us"], median["rps"], median["p50_ms"], median["p99_ms"]))
+
+
+def ratio(rows, ours, theirs):
+    by_key = {(name, connections): runs for name, connections, runs in rows}
+    for (name, connections), runs in by_key.items():
+        if name == ours and (theirs, connections) in by_key:
+            pairs = [a["cpu_us"] / b["cpu_us"] for a, b in zip(runs, by_key[theirs, connections])]
+            speed = [a["rps"] / b["rps"] for a, b in zip(runs, by_key[theirs, connections])]
+            print("%s / %s at %d connections: CPU per request x %.2f (%.2f to %.2f), throughput x %.2f" % (
+                ours, theirs, connections, statistics.median(pairs), min(pairs), max(pairs), statistics.median(speed)))
+
+
+def bench_hop(args, directory):
+    """One hop over a unix socket to the same backend, with the same fields set."""
+    for tool in ("wrk", "nginx"):
+        if not shutil.which(tool):
+            print("hop: %s is not installed; left out" % tool)
+            return
+    backend_dir = os.path.join(directory, "backend")
+    os.makedirs(backend_dir)
+    os.chmod(directory, 0o755)
+    backend = Nginx(backend_dir, BACKEND.format(dir=backend_dir))
+    sock = os.path.join(backend_dir, "backend.sock")
+    wait_for("backend socket", lambda: os.path.exists(sock))
+    os.chmod(sock, 0o777)
+    port = free_port()
+    peer = Nginx(os.path.join(directory, "peer"), HOP.format(backend=sock, port=port))
+    site = "[app:main]\nuse = unix:%s\n[isolate]\nthreads = 256\nstrip_prefix = off\n" % sock
+    try:
+        with Paster(directory, site) as paster:
+            wait_for("nginx", lambda: answers(port))
+            wait_for("paster", lambda: answers(paster.port))
+            rows = []
+            for connections in args.connections:
+                runs = collections.defaultdict(list)
+                for _ in range(args.rounds):
+                    runs["nginx"].append(measure(peer.process.pid, port, connections, args.seconds))
+                    runs["paster"].append(measure(paster.process.pid, paster.port, connections, args.seconds))
+                rows += [(name, connections, each) for name, each in runs.items()]
+            table("One hop over a unix socket, keep-alive, 14-byte answer (whole process tree, median of %d)" % args.rounds, rows)
+            ratio(rows, "paster", "nginx")
+    finally:
+        peer.stop()
+        backend.stop()
+
+
+def bench_python(args, directory):
+    """The whole isolated path: proxy and Python host."""
+    if not shutil.which("wrk"):
+        print("python: wrk is not installed; left out")
+        return
+    with Paster(directory, "[app:main]\nuse = hello:factory\n") as paster:
+        paster.wait_ready()
+        rows = []
+        for connections in args.connections:
+            runs = [measure(paster.process.pid, paster.port, connections, args.seconds) for _ in range(args.rounds)]
+            rows.append(("paster, proxy and Python app", connections, runs))
+        table("Hello world in Python behind the proxy (whole process tree, median of %d)" % args.rounds, rows)
+
+
+class Load:
+    """Open-loop GETs at a fixed rate: a slow answer does not slow the next request down."""
+
+    def __init__(self, port, rate):
+        self.port, self.rate = port, rate
+        self.results = []
+        self.stopping = threading.Event()
+        self.threads = []
+        self.pacer = threading.Thread(target=self.pace)
+        self.pacer.start()
+
+    def pace(self):
+        due = time.monotonic()
+        while not self.stopping.is_set():
+            due += 1 / self.rate
+            thread = threading.Thread(target=self.one)
+            thread.start()
+            self.threads.append(thread)
+            time.sleep(max(0, due - time.monotonic()))
+
+    def one(self):
+        began = time.monotonic()
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
+            connection.request("GET", "/")
+            status = connection.getresponse().status
+            connection.close()
+        except OSError as error:
+            status = type(error).__name__
+        self.results.append((status, time.monotonic() - began))
+
+    def finish(self):
+        self.stopping.set()
+        self.pacer.join()
+        for thread in self.threads:
+            thread.join()
+        failed = [status for status, _ in self.results if status != 200]
+        times = sorted(seconds for _, seconds in self.results)
+        return {
+            "requests": len(times), "failed": len(failed), "kinds": dict(collections.Counter(failed)),
+            "p50_ms": times[len(times) // 2] * 1e3, "max_ms": times[-1] * 1e3,
+        }
+
+
+def report(title, figures):
+    print("\n%s" % title)
+    print("  %(requests)d requests, %(failed)d failed %(kinds)s, p50 %(p50_ms).1f ms, longest %(max_ms).0f ms" % figures)
+
+
+def bench_restart(args, directory):
+    """Restart of one app under 200 requests/s, with a boot of 3 s."""
+    with Paster(directory, "[app:main]\nuse = hello:factory\n", {"BOOT_SECONDS": "3"}) as paster:
+        paster.wait_ready()
+        load = Load(paster.port, 200)
+        time.sleep(1)
+        for _ in range(args.rounds):
+            done = paster.call("restart")
+            if done.returncode != 0:
+                print(done.stdout + done.stderr)
+        time.sleep(1)
+        report("%d restarts of an app that boots for 3 s, under 200 requests/s" % args.rounds, load.finish())
+
+
+def bench_kill(args, directory):
+    """kill -9 of the only worker under 200 requests/s."""
+    # So many deaths in a minute would be a crash loop; that is not what is measured.
+    site = "[app:main]\nuse = hello:factory\n[isolate]\ncrash_limit = 1000\n"
+    with Paster(directory, site) as paster:
+        paster.wait_ready()
+        load = Load(paster.port, 200)
+        for _ in range(args.rounds):
+            pid = paster.status()["apps"][0]["workers"][0]["pid"]
+            os.kill(pid, signal.SIGKILL)
+
+            def replaced():
+                workers = paster.status()["apps"][0]["workers"]
+                return workers and workers[0]["pid"] not in (None, pid) and workers[0]["state"] == "ready"
+
+            wait_for("a new worker", replaced)
+            time.sleep(11)  # a healthy life, so that the next death is no crash loop
+        report("%d times kill -9 of the only worker, under 200 requests/s" % args.rounds, load.finish())
+
+
+def bench_memory(_args, directory):
+    """Memory of supervisor, proxy and keepers with 20 apps."""
+    apps = "".join("[app:a%d]\nuse = hello:factory\n" % n for n in range(20))
+    routes = "".join("/a%d = a%d\n" % (n, n) for n in range(20))
+    with Paster(directory, "[composite:main]\nuse = egg:Paste#urlmap\n" + routes + apps) as paster:
+        paster.wait_ready()
+        keepers = [memory(pid) for pid in children(paster.process.pid)[1:] if is_keeper(pid)]
+        print("\nMemory with 20 Python apps (MB: resident, proportional)")
+        print("  supervisor  %.1f  %.1f" % tuple(n / 1e6 for n in memory(paster.process.pid)))
+        print("  proxy       %.1f  %.1f" % tuple(n / 1e6 for n in memory(paster.status()["proxy"]["pid"])))
+        print("  each keeper %.1f  %.2f (mean of %d)" % (
+            statistics.mean(rss for rss, _ in keepers) / 1e6, statistics.mean(pss for _, pss in keepers) / 1e6, len(keepers)))
+
+
+def is_keeper(pid):
+    try:
+        with open("/proc/%d/cmdline" % pid) as stream:
+            return "keeper-process" in stream.read()
+    except OSError:
+        return False
+
+
+def bench_start(args, directory):
+    """From the start of `paster serve` to the first answer of a trivial Python app."""
+    times = []
+    for _ in range(max(args.rounds, 5)):
+        with Paster(directory, "[app:main]\nuse = hello:factory\n") as paster:
+            wait_for("the first answer", lambda: answers(paster.port))
+            times.append((time.monotonic() - paster.started) * 1e3)
+    print("\nStart to first answer, trivial Python app: median %.0f ms (%.0f to %.0f)" % (
+        statistics.median(times), min(times), max(times)))
+
+
+BENCHES = collections.OrderedDict(
+    hop=bench_hop, python=bench_python, restart=bench_restart, kill=bench_kill, memory=bench_memory, start=bench_start)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("benches", nargs="*", metavar="BENCH", help="of: %s" % ", ".join(BENCHES))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
+    args = parser.parse_args()
+    for name in args.benches or BENCHES:
+        if name not in BENCHES:
+            parser.error("there is no benchmark %r" % name)
+        with tempfile.TemporaryDirectory(prefix="pb") as directory:
+            BENCHES[name](args, directory)
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+//! A configuration and its modules in a temporary directory.
+
+use super::Paster;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The Python app that does what its URL says (see its docstring).
+const ACTOR: &str = include_str!("../fixtures/apps/actor.py");
+
+/// A program that is a worker without anything of ours (see its docstring).
+const SERVER: &str = include_str!("../fixtures/programs/server.py");
+
+struct App {
+    name: String,
+    mount: String,
+    /// The value of `use`.
+    factory: String,
+    options: Vec<String>,
+}
+
+/// What `paster serve` is given. The INI file is written from its parts, or verbatim where [`Site::ini`] was called.
+pub(crate) struct Site {
+    dir: TempDir,
+    apps: Vec<App>,
+    /// `[isolate]` (empty name) and `[isolate:NAME]`.
+    policies: BTreeMap<String, Vec<String>>,
+    verbatim: Option<String>,
+    listen: Option<String>,
+    isolate: bool,
+}
+
+impl Site {
+    pub(crate) fn new() -> Site {
+        // Short, because the paths of unix sockets are (unix(7)).
+        let dir = tempfile::Builder::new()
+            .prefix("pt")
+            .tempdir()
+            .expect("a temporary directory");
+        // Apps may run as another user and are imported from here.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))
+            .expect("our own directory");
+        Site {
+            dir,
+            apps: Vec::new(),
+            policies: BTreeMap::new(),
+            verbatim: None,
+            listen: Some("127.0.0.1:0".to_owned()),
+            isolate: true,
+        }
+    }
+
+    /// An app that does what its URL says: module `actor`, see `tests/fixtures/apps/actor.py`.
+    pub(crate) fn actor(self, name: &str, mount: &str) -> Site {
+        self.file("actor.py", ACTOR)
+            .section(name, mount, "actor:factory")
+    }
+
+    /// A Python app of its own module, named after it, with a function `factory`.
+    pub(crate) fn python(self, name: &str, mount: &str, source: &str) -> Site {
+        self.file(&format!("{name}.py"), source)
+            .section(name, mount, &format!("{name}:factory"))
+    }
+
+    /// The program `tests/fixtures/programs/server.py` with these arguments.
+    pub(crate) fn server(self, name: &str, mount: &str, arguments: &str) -> Site {
+        let command = format!("python3 {{here}}/server.py {arguments}");
+        self.file("server.py", SERVER).exec(name, mount, &command)
+    }
+
+    /// A program.
+    pub(crate) fn exec(self, name: &str, mount: &str, command: &str) -> Site {
+        self.section(name, mount, &format!("exec:{command}"))
+    }
+
+    /// An `[app:NAME]` section with this `use`, mounted at `mount`.
+    pub(crate) fn section(mut self, name: &str, mount: &str, factory: &str) -> Site {
+        self.apps.push(App {
+            name: name.to_owned(),
+            mount: mount.to_owned(),
+            factory: factory.to_owned(),
+            options: Vec::new(),
+        });
+        self
+    }
+
+    /// Takes an app out again.
+    pub(crate) fn without(mut self, name: &str) -> Site {
+        self.apps.retain(|app| app.name != name);
+        self.policies.remove(name);
+        self
+    }
+
+    /// A line of the section of an app, `key = value`; replaces an earlier one with this key.
+    pub(crate) fn option(mut self, app: &str, line: &str) -> Site {
+        let app = self
+            .apps
+            .iter_mut()
+            .find(|a| a.name == app)
+            .expect("the app was added before");
+        set(&mut app.options, line);
+        self
+    }
+
+    /// A line of `[isolate:APP]`; of `[isolate]` where `app` is empty. Replaces an earlier one with this key.
+    pub(crate) fn policy(mut self, app: &str, line: &str) -> Site {
+        set(self.policies.entry(app.to_owned()).or_default(), line);
+        self
+    }
+
+    /// The whole INI file instead of one made from parts.
+    pub(crate) fn ini(mut self, text: &str) -> Site {
+        self.verbatim = Some(text.to_owned());
+        self
+    }
+
+    /// Without `--listen`: what `[server:main]` says counts.
+    pub(crate) fn listen_as_configured(mut self) -> Site {
+        self.listen = None;
+        self
+    }
+
+    /// `--listen ADDRESS` instead of a free port.
+    pub(crate) fn listen(mut self, address: &str) -> Site {
+        self.listen = Some(address.to_owned());
+        self
+    }
+
+    /// Without `--isolate`.
+    pub(crate) fn undivided(mut self) -> Site {
+        self.isolate = false;
+        self
+    }
+
+    /// A file of the site; written at once, directories included.
+    pub(crate) fn file(self, name: &str, content: &str) -> Site {
+        let path = self.path(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).expect("a directory in the site");
+        }
+        fs::write(path, content).expect("a file in the site");
+        self
+    }
+
+    /// A path in the site's directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.path("site.ini")
+    }
+
+    pub(crate) fn run_dir(&self) -> PathBuf {
+        self.path("run")
+    }
+
+    /// The INI file as it is written.
+    pub(crate) fn text(&self) -> String {
+        if let Some(text) = &self.verbatim {
+            return text.clone();
+        }
+        let mut text = String::new();
+        text.push_str("[server:main]\nuse = egg:waitress#main\nhost = 127.0.0.1\nport = 0\n\n");
+        text.push_str("[composite:main]\nuse = egg:Paste#urlmap\n");
+        for app in &self.apps {
+            let _ = writeln!(text, "{} = {}", app.mount, app.name);
+        }
+        text.push('\n');
+        for app in &self.apps {
+            let _ = writeln!(text, "[app:{}]\nuse = {}", app.name, app.factory);
+            app.options.iter().for_each(|line| {
+                let _ = writeln!(text, "{line}");
+            });
+            text.push('\n');
+        }
+        for (app, lines) in &self.policies {
+            let header = if app.is_empty() {
+                "[isolate]".to_owned()
+            } else {
+                format!("[isolate:{app}]")
+            };
+            section(&mut text, &header, lines);
+        }
+        text
+    }
+
+    /// Writes the INI file.
+    pub(crate) fn write(&self) {
+        fs::write(self.config(), self.text()).expect("a file in the site");
+    }
+
+    /// The arguments of `paster` that serve this site.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["serve".to_owned(), self.config().display().to_string()];
+        if self.isolate {
+            arguments.push("--isolate".to_owned());
+        }
+        if let Some(listen) = &self.listen {
+            arguments.extend(["--listen".to_owned(), listen.clone()]);
+        }
+        arguments.extend(["--run-dir".to_owned(), self.run_dir().display().to_string()]);
+        arguments
+    }
+
+    /// Serves the site; returns once every app is ready.
+    pub(crate) fn serve(self) -> Paster {
+        let paster = self.serve_unready();
+        paster.wait_until("all apps are ready", |status| {
+            status.apps.iter().all(|app| app.state == "ready") && status.proxy.table_version > 0
+        });
+        paster
+    }
+
+    /// Serves the site; returns once its addresses are bound and commands are answered.
+    pub(crate) fn serve_unready(self) -> Paster {
+        Paster::start(self)
+    }
+}
+
+fn set(lines: &mut Vec<String>, line: &str) {
+    let key = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+    lines.retain(|old| key(old) != key(line));
+    lines.push(line.to_owned());
+}
+
+fn section(text: &mut String, header: &str, lines: &[String]) {
+    if !lines.is_empty() {
+        let _ = writeln!(text, "{header}\n{}\n", lines.join("\n"));
+    }
+}

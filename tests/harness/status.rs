@@ -1,0 +1,86 @@
+//! `paster status --json`, typed as a user's script would type it (design section 6); unknown fields are ignored.
+
+use serde::Deserialize;
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) schema_version: u32,
+    pub(crate) pid: u32,
+    pub(crate) version: String,
+    pub(crate) config: String,
+    pub(crate) uptime_s: f64,
+    pub(crate) listen: Vec<String>,
+    pub(crate) proxy: Proxy,
+    pub(crate) apps: Vec<App>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Proxy {
+    pub(crate) pid: Option<u32>,
+    pub(crate) connections: u64,
+    pub(crate) table_version: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct App {
+    pub(crate) name: String,
+    pub(crate) state: String,
+    pub(crate) mounts: Vec<String>,
+    pub(crate) generation: u64,
+    pub(crate) restarts: u64,
+    pub(crate) queued: u64,
+    pub(crate) requests: u64,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) last_death: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Worker {
+    pub(crate) slot: u32,
+    pub(crate) generation: u64,
+    pub(crate) pid: Option<u32>,
+    pub(crate) state: String,
+    pub(crate) in_flight: u64,
+    pub(crate) uptime_s: f64,
+    pub(crate) rss_bytes: Option<u64>,
+    pub(crate) status: Option<String>,
+}
+
+impl Status {
+    /// The app of this name; a test asks only for apps that it has configured.
+    pub(crate) fn app(&self, name: &str) -> &App {
+        self.find(name)
+            .unwrap_or_else(|| panic!("no app `{name}` in {self:#?}"))
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&App> {
+        self.apps.iter().find(|app| app.name == name)
+    }
+}
+
+impl App {
+    /// Every wanted worker serves.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state == "ready"
+    }
+
+    /// Pids of the workers that serve, sorted.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        let mut pids: Vec<u32> = self
+            .workers
+            .iter()
+            .filter(|worker| worker.state == "ready")
+            .filter_map(|worker| worker.pid)
+            .collect();
+        pids.sort_unstable();
+        pids
+    }
+
+    /// The pid of the one worker that serves.
+    pub(crate) fn pid(&self) -> u32 {
+        match self.pids()[..] {
+            [pid] => pid,
+            ref pids => panic!("one worker of `{}` should serve, not {pids:?}", self.name),
+        }
+    }
+}

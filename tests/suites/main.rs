@@ -1,0 +1,22 @@
+//! The promises of paster, kept by the program that a user runs: one module per promise.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod crash;
+mod descriptors;
+mod examples;
+mod exec;
+mod fixtures;
+mod modes;
+mod orphans;
+mod output;
+mod proxy;
+mod readiness;
+mod reload;
+mod restart;
+mod routing;
+mod status;
+mod stop;
+mod upkeep;
+mod wsgi;

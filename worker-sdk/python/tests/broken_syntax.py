@@ -1,0 +1,2 @@
+def factory(global_conf):
+    return (
