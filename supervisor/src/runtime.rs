@@ -3,20 +3,27 @@
 //! Bind early, start late: the addresses are known (and refused, if they must be) before the first process exists.
 
 use crate::config::problem::Problem;
-use crate::control;
+use crate::control::{self, protocol::Answer};
 use crate::plan::spec::Plan;
 use crate::supervise::access_log;
-use crate::supervise::bind::bind;
-use crate::supervise::driver::{Driver, Inputs, Order, Replan};
+use crate::supervise::bind::{Bound, bind};
+use crate::supervise::driver::{
+    Driver, FrozenDriver, Inputs, Order, Outcome, Replan, Surroundings,
+};
 use crate::supervise::launch::Site;
 use crate::supervise::output::Sink;
+use crate::supervise::upgrade::{self, Consent, Descriptors, State};
 use crate::sys::rundir::{RunDir, RunDirError};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+use std::fs::File;
 use std::io::{self, IsTerminal};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
-use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder};
+use tokio_util::task::TaskTracker;
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::ChronoLocal;
 
@@ -24,6 +31,8 @@ use tracing_subscriber::fmt::time::ChronoLocal;
 pub struct Serve {
     pub replan: Replan,
     pub run_dir: PathBuf,
+    /// The state of the program whose place is taken.
+    pub take_over: Option<File>,
 }
 
 /// Facts for the start-up summary.
@@ -67,77 +76,213 @@ pub fn serve(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), Serve
     result
 }
 
-async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), ServeError> {
-    crate::sys::fd::cloexec_from(3)?;
-    let plan = (serve.replan)().map_err(ServeError::Config)?;
-    let run_dir = RunDir::open(&serve.run_dir).map_err(ServeError::RunDir)?;
-    let mut listeners = Vec::new();
-    for address in &plan.listen {
-        listeners.extend(bind(address).map_err(ServeError::Setup)?);
-    }
-    let proxy_uid = proxy_uid();
-    if let Some(uid) = proxy_uid {
-        run_dir.share_with_proxy(uid)?;
-    }
-    access_log::prepare(&plan.access_log, proxy_uid).map_err(ServeError::Setup)?;
-    // Orphans of killed keepers come to us instead of init, which would not end them.
-    nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)?;
-    let orders = signals()?;
-    let control = control::server::bind(&run_dir.control())?;
-    announce(&Started {
-        plan: &plan,
-        addresses: listeners
-            .iter()
-            .map(|bound| bound.info.address.clone())
-            .collect(),
-    });
+/// What a supervisor holds while it serves.
+struct Holdings {
+    plan: Plan,
+    run_dir: RunDir,
+    listeners: Vec<Bound>,
+    control: UnixListener,
+    proxy_uid: Option<u32>,
+    /// The state of the program in whose place we are.
+    inherited: Option<(FrozenDriver, Descriptors)>,
+}
 
-    let (stdout, _stdout_guard) = writer(io::stdout());
-    let (stderr, _stderr_guard) = writer(io::stderr());
+/// Whether this program could take over from the one that has written `state`, with the configuration as it reads it.
+///
+/// # Errors
+/// Why not.
+pub fn consent(serve: &Serve, state: File) -> Result<Consent, ServeError> {
+    let state = State::<FrozenDriver>::read(state).map_err(ServeError::Setup)?;
+    let plan = (serve.replan)().map_err(ServeError::Config)?;
+    state.content.fits(&plan).map_err(ServeError::Setup)?;
+    Ok(Consent::ours())
+}
+
+impl Holdings {
+    /// Takes everything anew; refuses before anything is started.
+    fn acquire(serve: &Serve) -> Result<Holdings, ServeError> {
+        crate::sys::fd::cloexec_from(3)?;
+        let plan = (serve.replan)().map_err(ServeError::Config)?;
+        let run_dir = RunDir::open(&serve.run_dir).map_err(ServeError::RunDir)?;
+        let mut listeners = Vec::new();
+        for address in &plan.listen {
+            listeners.extend(bind(address).map_err(ServeError::Setup)?);
+        }
+        let proxy_uid = proxy_uid();
+        if let Some(uid) = proxy_uid {
+            run_dir.share_with_proxy(uid)?;
+        }
+        access_log::prepare(&plan.access_log, proxy_uid).map_err(ServeError::Setup)?;
+        // Orphans of killed keepers come to us instead of init, which would not end them.
+        nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)?;
+        let control = control::server::bind(&run_dir.control())?;
+        Ok(Holdings {
+            plan,
+            run_dir,
+            listeners,
+            control,
+            proxy_uid,
+            inherited: None,
+        })
+    }
+
+    /// Takes over what the previous program in this process has left in `state`.
+    fn take_over(serve: &Serve, state: File) -> Result<Holdings, ServeError> {
+        let state = State::<FrozenDriver>::read(state).map_err(ServeError::Setup)?;
+        let mut descriptors = state.inherit().map_err(ServeError::Setup)?;
+        let driver = state.content;
+        let surroundings = &driver.surroundings;
+        let plan = (serve.replan)().map_err(ServeError::Config)?;
+        Ok(Holdings {
+            plan,
+            run_dir: RunDir::take_over(&surroundings.run_dir, descriptors.take(surroundings.lock)?),
+            listeners: Vec::new(),
+            control: descriptors.take(surroundings.control)?.into(),
+            proxy_uid: proxy_uid(),
+            inherited: Some((driver, descriptors)),
+        })
+    }
+}
+
+async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), ServeError> {
+    let Holdings {
+        plan,
+        run_dir,
+        listeners,
+        control,
+        proxy_uid,
+        inherited,
+    } = match &serve.take_over {
+        None => Holdings::acquire(serve)?,
+        Some(state) => Holdings::take_over(serve, state.try_clone()?)?,
+    };
+    let orders = signals()?;
+    if inherited.is_none() {
+        announce(&Started {
+            plan: &plan,
+            addresses: listeners
+                .iter()
+                .map(|bound| bound.info.address.clone())
+                .collect(),
+        });
+    }
+
+    let mut outputs = [
+        Output::open(|| Box::new(io::stdout())),
+        Output::open(|| Box::new(io::stderr())),
+    ];
+    let [stdout, stderr] = outputs.each_ref().map(|output| output.sink.clone());
     init_log(stderr.clone());
     let (news_sender, news) = mpsc::channel(1024);
     let (proxy_sender, proxy_news) = mpsc::channel(1024);
     let (call_sender, calls) = mpsc::channel(64);
-    let connections = tokio_util::task::TaskTracker::new();
-    let server = tokio::spawn(control::server::serve(
-        control,
-        call_sender,
-        connections.clone(),
-    ));
     let site = Site {
         program: program()?,
+        invoked_as: invoked_as()?,
         config: plan.config.clone(),
         workers_dir: run_dir.workers(),
         proxy_uid,
-        stdout: Sink::new(stdout),
-        stderr: Sink::new(stderr),
+        stdout,
+        stderr,
         news: news_sender,
     };
-    let inputs = Inputs {
+    let mut inputs = Inputs {
         news,
         proxy_news,
         calls,
         orders,
     };
-    Driver::run(
+    let surroundings = Surroundings {
+        run_dir: run_dir.path().to_path_buf(),
+        lock: run_dir.lock()?,
+        control: control.try_clone()?.into(),
+    };
+    let mut driver = Driver::new(
         site,
         plan,
+        surroundings,
         listeners,
         proxy_sender,
         serve.replan.clone(),
         bind,
-        inputs,
-    )
-    .await;
-    server.abort();
-    connections.close();
-    let _ = tokio::time::timeout(LAST_ANSWERS, connections.wait()).await;
-    Ok(())
+    );
+    match inherited {
+        None => driver.start_all(),
+        Some((state, descriptors)) => driver.take_over(state, descriptors)?,
+    }
+    loop {
+        let connections = TaskTracker::new();
+        let server = tokio::spawn(control::server::serve(
+            control.try_clone()?,
+            call_sender.clone(),
+            connections.clone(),
+        ));
+        let outcome = driver.run(&mut inputs).await;
+        if outcome == Outcome::Upgrade {
+            driver.announce_upgrade();
+        }
+        server.abort();
+        connections.close();
+        let last_calls = async {
+            while let Some((_, reply)) = inputs.calls.recv().await {
+                let _ = reply.send(Answer::Again);
+            }
+        };
+        tokio::select! {
+            () = connections.wait() => {}
+            () = last_calls, if outcome == Outcome::Upgrade => {}
+            () = tokio::time::sleep(LAST_ANSWERS) => {}
+        }
+        if outcome == Outcome::Finished {
+            return Ok(());
+        }
+        // A signal of this moment waits for the handlers of the successor.
+        hold_signals(true)?;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let error = hand_over(&mut driver, &mut inputs, &mut outputs).await;
+        hold_signals(false)?;
+        outputs.iter_mut().for_each(Output::reopen);
+        driver.upgrade_failed(&error);
+    }
 }
 
-/// This program, for its other roles; it stays the same file also when a new version is installed over it.
+/// Executes the successor; returns only if that is not possible, with the reason.
+async fn hand_over(driver: &mut Driver, inputs: &mut Inputs, outputs: &mut [Output; 2]) -> String {
+    let program = driver.successor().unwrap_or_default();
+    let (state, descriptors) = match driver.freeze(inputs).await {
+        Ok(frozen) => frozen,
+        Err(error) => return error,
+    };
+    let state = State::new(state, &descriptors);
+    outputs.iter_mut().for_each(Output::flush);
+    let error = match state.write() {
+        Ok(file) => upgrade::execute(&program, &file, &descriptors),
+        Err(error) => error,
+    };
+    driver.resume(state.content, descriptors);
+    format!("cannot execute {}: {error}", program.display())
+}
+
+/// Where this program is.
 fn program() -> io::Result<PathBuf> {
     std::env::current_exe()
+}
+
+/// Where a new version of this program will be: the name that it was called by (as with nginx and gunicorn), found as a
+/// shell finds it.
+fn invoked_as() -> io::Result<PathBuf> {
+    let name = std::env::args_os()
+        .next()
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    if name.components().count() > 1 {
+        return std::path::absolute(name);
+    }
+    let directories = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&directories)
+        .map(|directory| directory.join(&name))
+        .find(|path| path.is_file());
+    found.map_or_else(program, Ok)
 }
 
 /// The proxy runs without privileges: as `nobody`, when we are root.
@@ -150,9 +295,39 @@ fn proxy_uid() -> Option<u32> {
     Some(nobody.map_or(NOBODY, |user| user.uid.as_raw()))
 }
 
-fn writer(
-    target: impl io::Write + Send + 'static,
-) -> (NonBlocking, tracing_appender::non_blocking::WorkerGuard) {
+/// Lines on their way to a terminal or file, written by a thread of their own.
+struct Output {
+    target: fn() -> Box<dyn io::Write + Send>,
+    sink: Sink,
+    /// Its end writes what is on its way.
+    thread: Option<WorkerGuard>,
+}
+
+impl Output {
+    fn open(target: fn() -> Box<dyn io::Write + Send>) -> Output {
+        let (writer, thread) = writer(target());
+        Output {
+            target,
+            sink: Sink::new(writer),
+            thread: Some(thread),
+        }
+    }
+
+    /// Writes what is on its way; what comes later is lost, until [`Output::reopen`].
+    fn flush(&mut self) {
+        self.thread = None;
+    }
+
+    fn reopen(&mut self) {
+        if self.thread.is_none() {
+            let (writer, thread) = writer((self.target)());
+            self.sink.replace(writer);
+            self.thread = Some(thread);
+        }
+    }
+}
+
+fn writer(target: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
     NonBlockingBuilder::default()
         .buffered_lines_limit(BUFFERED_LINES)
         .lossy(true)
@@ -161,12 +336,12 @@ fn writer(
 
 /// The log for people at a terminal: local time of day, colours (unless `NO_COLOR` is set). Anywhere else each line can
 /// stand alone: full timestamps in UTC, no escapes.
-fn init_log(writer: NonBlocking) {
+fn init_log(sink: Sink) {
     let filter = EnvFilter::try_from_env("PASTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
-        .with_writer(writer);
+        .with_writer(move || sink.writer());
     // Set once in the life of the process, so the only error is impossible.
     let _ = if io::stderr().is_terminal() {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -177,21 +352,36 @@ fn init_log(writer: NonBlocking) {
     };
 }
 
-/// Signals, translated into orders. The handlers are in place before the first process is started.
+/// The signals that are orders.
+const ORDERS: [(Signal, Order); 8] = [
+    (Signal::SIGTERM, Order::Stop),
+    (Signal::SIGINT, Order::Stop),
+    (Signal::SIGQUIT, Order::StopNow),
+    (Signal::SIGHUP, Order::Reload),
+    (Signal::SIGUSR1, Order::ReopenLogs),
+    (Signal::SIGUSR2, Order::Upgrade),
+    (Signal::SIGTTIN, Order::Scale(1)),
+    (Signal::SIGTTOU, Order::Scale(-1)),
+];
+
+/// Lets the signals that are orders wait, or come.
+fn hold_signals(hold: bool) -> io::Result<()> {
+    let mut set = SigSet::empty();
+    ORDERS.iter().for_each(|(signal, _)| set.add(*signal));
+    let how = if hold {
+        SigmaskHow::SIG_BLOCK
+    } else {
+        SigmaskHow::SIG_UNBLOCK
+    };
+    Ok(pthread_sigmask(how, Some(&set), None)?)
+}
+
+/// Signals, translated into orders. The handlers are in place before the first process is started; what came while another
+/// program made place for us comes now.
 fn signals() -> io::Result<mpsc::Receiver<Order>> {
     let (sender, orders) = mpsc::channel(16);
-    let table = [
-        (SignalKind::terminate(), Order::Stop),
-        (SignalKind::interrupt(), Order::Stop),
-        (SignalKind::quit(), Order::StopNow),
-        (SignalKind::hangup(), Order::Reload),
-        (SignalKind::user_defined1(), Order::ReopenLogs),
-        (SignalKind::user_defined2(), Order::Upgrade),
-        (SignalKind::from_raw(nix::libc::SIGTTIN), Order::Scale(1)),
-        (SignalKind::from_raw(nix::libc::SIGTTOU), Order::Scale(-1)),
-    ];
-    for (kind, order) in table {
-        let mut stream = signal(kind)?;
+    for (signal, order) in ORDERS {
+        let mut stream = tokio::signal::unix::signal(SignalKind::from_raw(signal as i32))?;
         let sender = sender.clone();
         tokio::spawn(async move {
             while stream.recv().await.is_some() {
@@ -199,5 +389,6 @@ fn signals() -> io::Result<mpsc::Receiver<Order>> {
             }
         });
     }
+    hold_signals(false)?;
     Ok(orders)
 }

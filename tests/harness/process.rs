@@ -88,3 +88,9 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
 pub(crate) fn sigkill(pid: u32) {
     signal(pid, Signal::SIGKILL);
 }
+
+/// As `ps` shows it; empty when it has gone.
+pub(crate) fn command_line(pid: u32) -> String {
+    let text = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&text).replace('\0', " ")
+}

@@ -9,6 +9,7 @@ pub(crate) struct Status {
     pub(crate) version: String,
     pub(crate) config: String,
     pub(crate) uptime_s: f64,
+    pub(crate) upgrades: u64,
     pub(crate) listen: Vec<String>,
     pub(crate) proxy: Proxy,
     pub(crate) apps: Vec<App>,

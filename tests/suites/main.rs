@@ -18,5 +18,6 @@ mod restart;
 mod routing;
 mod status;
 mod stop;
+mod upgrade;
 mod upkeep;
 mod wsgi;

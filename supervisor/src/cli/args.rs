@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Stop(AppsArgs),
     /// Start apps that were stopped
     Start(AppsArgs),
+    /// Let this version of paster (or another program) take over a running one, with everything that runs
+    Upgrade(UpgradeArgs),
     /// Check a configuration: listeners, routes, apps, settings, warnings
     Check(CheckArgs),
     /// Print the route table, or which app gets a URL
@@ -138,6 +140,18 @@ pub(crate) struct AppsArgs {
     /// Names of apps [default: all]
     #[arg(value_name = "APP")]
     pub(crate) apps: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpgradeArgs {
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+    /// The program that takes over [default: this one]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) program: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -13,6 +13,7 @@ mod routes;
 mod serve;
 mod site;
 mod table;
+mod upgrade;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -29,6 +30,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Reload(args) => remote::reload(&args),
         Command::Stop(args) => remote::stop(&args),
         Command::Start(args) => remote::start(&args),
+        Command::Upgrade(args) => upgrade::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Routes(args) => routes::run(&args),
     };

@@ -7,6 +7,9 @@ use crate::control::client::{self, ControlError};
 use crate::control::protocol::{Answer, AppResult, Command, Failure, Status};
 use crate::sys::rundir;
 
+/// Time between two tries while paster is being upgraded.
+const AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
+
 pub(crate) fn status(args: &StatusArgs) -> Exit {
     match call(&args.site, &Command::Status) {
         Ok(Answer::Status(status)) => {
@@ -61,7 +64,7 @@ pub(crate) fn reload(args: &StatusArgs) -> Exit {
     finish(call(&args.site, &Command::Reload), args.json)
 }
 
-fn call(site: &SiteArgs, command: &Command) -> Result<Answer, ControlError> {
+pub(crate) fn call(site: &SiteArgs, command: &Command) -> Result<Answer, ControlError> {
     let run_dir = rundir::locate(&site::config_path(&site.config), site.run_dir.as_deref());
     let socket = rundir::control_socket(&run_dir);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -71,10 +74,18 @@ fn call(site: &SiteArgs, command: &Command) -> Result<Answer, ControlError> {
         path: socket.clone(),
         error,
     })?;
-    runtime.block_on(client::call(&socket, command))
+    runtime.block_on(async {
+        loop {
+            match client::call(&socket, command).await {
+                // A new version is just taking over.
+                Ok(Answer::Again) => tokio::time::sleep(AGAIN).await,
+                answer => return answer,
+            }
+        }
+    })
 }
 
-fn finish(answer: Result<Answer, ControlError>, json: bool) -> Exit {
+pub(crate) fn finish(answer: Result<Answer, ControlError>, json: bool) -> Exit {
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
@@ -118,11 +129,12 @@ fn finish(answer: Result<Answer, ControlError>, json: bool) -> Exit {
                 Exit::Ok
             }
         }
-        Answer::Status(_) => Exit::Ok,
+        Answer::Status(_) | Answer::Upgrading { .. } => Exit::Ok,
+        Answer::Again => Exit::Failed,
     }
 }
 
-fn print_json(value: &impl serde::Serialize) {
+pub(crate) fn print_json(value: &impl serde::Serialize) {
     match serde_json::to_string_pretty(value) {
         Ok(text) => output::answer(&text),
         Err(error) => output::message(&format!("error: {error}")),

@@ -8,10 +8,15 @@ use crate::plan::address;
 use crate::plan::build::{self, PlanRequest};
 use crate::plan::spec::{AppKind, AppSpec, Plan};
 use crate::runtime::{self, Serve, ServeError, Started};
+use crate::supervise::upgrade::{self, Mode};
 use crate::sys::rundir::{self, RunDirError};
 use std::sync::Arc;
 
 pub(crate) fn run(args: &ServeArgs) -> Exit {
+    let mode = match upgrade::take_mode() {
+        Ok(mode) => mode,
+        Err(error) => return usage(&error),
+    };
     let request = match site::request(&args.config, args.isolate) {
         Ok(request) => request,
         Err(error) => return usage(&error),
@@ -27,11 +32,22 @@ pub(crate) fn run(args: &ServeArgs) -> Exit {
         &site::config_path(&args.config.config),
         args.run_dir.as_deref(),
     );
-    let serve = Serve {
+    let mut serve = Serve {
         replan: Arc::new(move || replan(&request, &override_listen)),
         run_dir,
+        take_over: None,
     };
-    match runtime::serve(&serve, |started| announce(args, started)) {
+    let result = match mode {
+        Some(Mode::Check(state)) => runtime::consent(&serve, state).map(|consent| {
+            output::answer(&serde_json::to_string(&consent).unwrap_or_default());
+        }),
+        Some(Mode::Exec(state)) => {
+            serve.take_over = Some(state);
+            runtime::serve(&serve, |_| {})
+        }
+        None => runtime::serve(&serve, |started| announce(args, started)),
+    };
+    match result {
         Ok(()) => Exit::Ok,
         Err(error) => {
             explain(&error, &args.config.config);

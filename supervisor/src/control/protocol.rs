@@ -1,6 +1,7 @@
 //! What is said on the control socket. Fields are only ever added.
 
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Version of [`Status`].
 pub const SCHEMA_VERSION: u32 = 1;
@@ -21,6 +22,10 @@ pub enum Command {
     Stop {
         apps: Vec<String>,
     },
+    /// Let `program` take the place of this supervisor, with everything that runs.
+    Upgrade {
+        program: PathBuf,
+    },
     /// End a stop.
     Start {
         apps: Vec<String>,
@@ -36,6 +41,13 @@ pub enum Answer {
     Done {
         apps: Vec<AppResult>,
     },
+    /// The program has agreed and is executed now. Whether that worked is seen in the status: `upgrades` is more than this
+    /// number then.
+    Upgrading {
+        upgrades: u64,
+    },
+    /// Another program is taking over; ask it.
+    Again,
     /// The command as a whole was not possible, e.g. an invalid configuration or an unknown app.
     Refused {
         errors: Vec<String>,
@@ -71,6 +83,10 @@ pub struct Status {
     pub version: String,
     pub config: String,
     pub uptime_s: f64,
+    /// How often another program has taken over in this process (`paster upgrade`).
+    pub upgrades: u64,
+    /// Why the last program that had agreed to take over could not.
+    pub upgrade_error: Option<String>,
     pub listen: Vec<String>,
     pub proxy: ProxyStatus,
     pub apps: Vec<AppStatus>,

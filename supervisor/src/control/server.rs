@@ -22,14 +22,29 @@ pub type Call = (Command, oneshot::Sender<Answer>);
 const MAX_BODY: usize = 64 * 1024;
 
 /// Binds the control socket, for our own user only.
-pub fn bind(path: &Path) -> io::Result<UnixListener> {
-    let listener = UnixListener::bind(path)?;
+///
+/// # Errors
+/// bind(2).
+pub fn bind(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    let listener = std::os::unix::net::UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 
 /// Accepts for ever; each connection is a task of its own, tracked so that the last answers can be waited for.
-pub async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>, connections: TaskTracker) {
+pub async fn serve(
+    listener: std::os::unix::net::UnixListener,
+    calls: mpsc::Sender<Call>,
+    connections: TaskTracker,
+) {
+    let listener = match UnixListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "cannot serve the control socket; signals still work");
+            return;
+        }
+    };
     loop {
         match listener.accept().await {
             Ok((stream, _)) if is_allowed(&stream) => {

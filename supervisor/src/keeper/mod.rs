@@ -33,6 +33,8 @@ pub fn main() -> ExitCode {
 fn run() -> std::io::Result<()> {
     let link = UnixStream::from(crate::sys::fd::inherit(message::CONTROL_FD)?);
     crate::sys::fd::cloexec_from(3)?;
+    // It was executed by another name.
+    let _ = nix::sys::prctl::set_name(c"paster-keeper");
     // A session of its own: the terminal's Ctrl-C is for the supervisor, which tells us.
     let _ = nix::unistd::setsid();
     nix::sys::prctl::set_child_subreaper(true)?;

@@ -3,7 +3,7 @@
 use crate::config::problem::Problem;
 use crate::config::tree::{Node, Origin};
 use crate::router::message::{AccessLog, Handover, RouteNode, WorkerAddress};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub struct Plan {
 }
 
 /// One address to listen on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Listen {
     /// `host` is a name or literal address; it may resolve to several addresses.
@@ -81,7 +81,7 @@ pub enum AppKind {
 }
 
 /// When a worker that ended is started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restart {
     Always,
@@ -90,7 +90,7 @@ pub enum Restart {
 }
 
 /// How an app says that it can serve.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Readiness {
     /// `READY=1` if it comes, else the first successful connect.

@@ -53,7 +53,7 @@ pub(super) fn run(control: UnixStream) -> io::Result<ExitCode> {
     let table = loop {
         match read_message(&mut reader)? {
             ToProxy::Table(table) => break table,
-            ToProxy::Shutdown { .. } => return Ok(ExitCode::SUCCESS),
+            ToProxy::Retire | ToProxy::Shutdown { .. } => return Ok(ExitCode::SUCCESS),
             ToProxy::Hello(_) | ToProxy::ReopenLogs => {}
         }
     };
@@ -151,6 +151,7 @@ impl Control {
         loop {
             let now = Instant::now();
             if self.deadline.is_some_and(|deadline| now >= deadline) || self.threads == 0 {
+                self.tell_stats();
                 return Ok(ExitCode::SUCCESS);
             }
             if now >= next_stats {
@@ -177,10 +178,11 @@ impl Control {
         match message {
             ToProxy::Hello(_) => tracing::warn!("a second `hello` was ignored"),
             ToProxy::Table(table) => self.apply(table),
+            ToProxy::Retire => self.shared.drain(),
             ToProxy::Shutdown { drain_ms } => {
                 let deadline = Instant::now() + Duration::from_millis(drain_ms);
                 self.deadline = Some(self.deadline.map_or(deadline, |known| known.min(deadline)));
-                self.shared.drain();
+                self.shared.drain_soon();
             }
             ToProxy::ReopenLogs => {
                 if let Some(log) = &self.shared.log {

@@ -50,6 +50,8 @@ use std::process::ExitCode;
 ///
 /// Ends with 0 when it was told to, or when the supervisor is gone; with 1 when it could not start.
 pub fn main() -> ExitCode {
+    // It was executed by another name.
+    let _ = nix::sys::prctl::set_name(c"paster-proxy");
     // A second subscriber in one process would be refused; the first one is as good.
     let _ = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)

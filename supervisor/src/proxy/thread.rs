@@ -29,6 +29,8 @@ pub(super) struct Shared {
     /// Client connections since the start.
     pub(super) accepted: AtomicU64,
     draining: AtomicBool,
+    /// Idle connections are closed, too.
+    hurried: AtomicBool,
 }
 
 impl Shared {
@@ -47,12 +49,19 @@ impl Shared {
             max_open,
             accepted: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            hurried: AtomicBool::new(false),
         }
     }
 
     /// From now on nothing is accepted, and threads end when their last connection does.
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// As [`Shared::drain`], and connections on which nothing happens are closed.
+    pub(super) fn drain_soon(&self) {
+        self.hurried.store(true, Ordering::SeqCst);
+        self.drain();
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -150,10 +159,11 @@ impl Thread {
     fn look_around(&self) {
         let now = self.clock.tick();
         let draining = self.shared.is_draining();
+        let hurried = self.shared.hurried.load(Ordering::Relaxed);
         for state in self.connections.borrow().values() {
             state.look(now);
             let quiet = matches!(state.phase(), Phase::Idle | Phase::Fresh);
-            if draining && quiet && state.age(now) >= limits::DRAIN_IDLE.as_millis() as u64 {
+            if hurried && quiet && state.age(now) >= limits::DRAIN_IDLE.as_millis() as u64 {
                 state.finish();
             }
         }

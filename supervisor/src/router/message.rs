@@ -24,6 +24,9 @@ pub enum ToProxy {
     Hello(Hello),
     /// Everything that is served from now on.
     Table(Table),
+    /// Another proxy accepts from now on: serve the connections that there are, say `Connection: close` with their next answer,
+    /// and exit 0 with the last one, however long that takes.
+    Retire,
     /// Stop accepting, finish what is in flight, then exit 0; at the deadline exit anyway.
     Shutdown { drain_ms: u64 },
     /// Open the access log file again (after rotation).

@@ -1,5 +1,7 @@
 //! When a crashed app is started again. Pure arithmetic: the clock and the dice are arguments.
 
+use super::upgrade::moment;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -7,7 +9,7 @@ use std::time::{Duration, Instant};
 pub const HEALTHY_LIFE: Duration = Duration::from_secs(10);
 
 /// The rule, from the settings of an app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackoffPolicy {
     pub delay: Duration,
     pub max_delay: Duration,
@@ -18,9 +20,10 @@ pub struct BackoffPolicy {
 }
 
 /// The crashes of an app in its current generation.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Crashes {
     /// Within the window, oldest first; never longer than the limit.
+    #[serde(with = "moment::list")]
     recent: VecDeque<Instant>,
     /// In a row without a healthy life between them.
     in_a_row: u32,

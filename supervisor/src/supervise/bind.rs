@@ -2,10 +2,12 @@
 
 use crate::plan::spec::Listen;
 use crate::router::message::ListenerInfo;
+use crate::supervise::upgrade::Descriptors;
+use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,41 @@ pub struct Bound {
     pub socket: OwnedFd,
     /// A socket file to remove at the end.
     path: Option<PathBuf>,
+}
+
+/// A listener as it is handed to another program; the socket is given by its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrozenListener {
+    listen: Listen,
+    info: ListenerInfo,
+    socket: RawFd,
+    path: Option<PathBuf>,
+}
+
+impl Bound {
+    /// What another program needs to go on with this listener.
+    ///
+    /// # Errors
+    /// No free descriptor for the copy of the socket.
+    pub fn freeze(&self, descriptors: &mut Descriptors) -> io::Result<FrozenListener> {
+        Ok(FrozenListener {
+            listen: self.listen.clone(),
+            info: self.info.clone(),
+            socket: descriptors.put(self.socket.try_clone()?),
+            path: self.path.clone(),
+        })
+    }
+
+    /// # Errors
+    /// The socket was not handed over.
+    pub fn thaw(frozen: FrozenListener, descriptors: &mut Descriptors) -> io::Result<Bound> {
+        Ok(Bound {
+            listen: frozen.listen,
+            info: frozen.info,
+            socket: descriptors.take(frozen.socket)?,
+            path: frozen.path,
+        })
+    }
 }
 
 impl Drop for Bound {

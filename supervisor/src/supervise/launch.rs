@@ -1,33 +1,35 @@
 //! Starting one worker: its sockets, its pipes, its keeper, and the tasks that listen to them.
 
 use super::contract::{self, Placeholders, Seat};
+use super::keeper_link::{self, Conversation, Launched};
 use super::machine::WorkerId;
-use super::notify::{self, Notice};
-use super::output::{self, Ring, Sink};
-use super::{python_host, readiness};
-use crate::keeper::message::{self, Exit, FromKeeper, Identity, KeeperSpec, ToKeeper};
+use super::output::{Ring, Sink, Stream};
+use super::python_host;
+use super::upgrade::memory_file;
+use crate::keeper::message::{self, Exit, Identity, KeeperSpec};
 use crate::plan::spec::{AppKind, AppSpec, Readiness, User};
 use crate::router::message::WorkerAddress;
-use command_fds::CommandFdExt;
-use command_fds::FdMapping;
+use crate::sys::process::Child;
+use command_fds::{CommandFdExt, FdMapping};
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File, Permissions};
-use std::io::{self, Seek, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::net::{UnixDatagram, UnixStream};
-use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+
+/// The program that runs now, to run its other roles from: also when a new version was installed in its place (proc(5)).
+pub(super) const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// News of one worker, for the driver.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum News {
     Spawned {
         pid: u32,
@@ -51,8 +53,10 @@ pub enum News {
 /// What launching needs to know about the site.
 #[derive(Clone)]
 pub struct Site {
-    /// This program, to run the keeper from.
+    /// Where this program is, for workers that ask it.
     pub program: PathBuf,
+    /// As it was called: where a new version will be.
+    pub invoked_as: PathBuf,
     pub config: PathBuf,
     pub workers_dir: PathBuf,
     /// The unprivileged user of the proxy, when it is not our own.
@@ -60,21 +64,6 @@ pub struct Site {
     pub stdout: Sink,
     pub stderr: Sink,
     pub news: mpsc::Sender<(WorkerId, News)>,
-}
-
-/// A launched worker, as the driver holds it. Dropping it ends the keeper and with it the worker.
-pub struct Launched {
-    pub address: WorkerAddress,
-    pub ring: Ring,
-    pub keeper_pid: Option<u32>,
-    orders: mpsc::UnboundedSender<ToKeeper>,
-}
-
-impl Launched {
-    /// Unbounded, but a worker gets two orders in its life.
-    pub fn order(&self, order: ToKeeper) {
-        let _ = self.orders.send(order);
-    }
 }
 
 /// Starts the keeper of worker `id`. How the start goes on is told by [`News`].
@@ -132,7 +121,7 @@ pub fn launch(
         Some(listener) => OwnedFd::from(listener.try_clone()?),
         None => nothing()?,
     };
-    let mut command = Command::new(&site.program);
+    let mut command = Command::new(THIS_PROGRAM);
     command
         .arg0(format!("paster: keeper of {}:{slot}", app.name))
         .arg(crate::keeper::ROLE)
@@ -160,36 +149,16 @@ pub fn launch(
         ])
         .map_err(|_| io::Error::other("descriptor numbers collide"))?;
     let keeper = command.spawn()?;
-    let keeper_pid = keeper.id();
     // The command holds our copies of the worker's ends; they must not outlive this call.
     drop(command);
+    let keeper = Child::watch_or_kill(keeper)?;
     link.set_nonblocking(true)?;
-    let ring = Ring::default();
-    let prefix = format!("[{}:{slot}] ", app.name);
-    let readers = [
-        tokio::spawn(output::pump(
-            receiver(stdout.into())?,
-            prefix.clone(),
-            ring.clone(),
-            site.stdout.clone(),
-        )),
-        tokio::spawn(output::pump(
-            receiver(stderr.into())?,
-            prefix,
-            ring.clone(),
-            site.stderr.clone(),
-        )),
-    ];
-    let (orders, orders_receiver) = mpsc::unbounded_channel();
-    let address = place.address.clone();
-    let task = KeeperTask {
+    let conversation = Conversation {
         id,
-        news: site.news.clone(),
         keeper,
-        link: UnixStream::from_std(link)?,
+        link: keeper_link::framed(UnixStream::from_std(link)?),
         notify,
-        orders: orders_receiver,
-        files: vec![notify_path, place.path.clone()],
+        files: vec![notify_path, place.path],
         proxy_uid: site.proxy_uid,
         readiness: if is_python {
             Readiness::Notify
@@ -198,14 +167,22 @@ pub fn launch(
         },
         listener: place.listener,
         address: place.address,
+        spawned: false,
+        ready: false,
     };
-    tokio::spawn(task.run(spec, readers));
-    Ok(Launched {
-        address,
-        ring,
-        keeper_pid,
-        orders,
-    })
+    let streams = [
+        Stream::new(receiver(stdout.into())?),
+        Stream::new(receiver(stderr.into())?),
+    ];
+    Ok(keeper_link::start(
+        site,
+        &app.name,
+        slot,
+        conversation,
+        Some(spec),
+        streams,
+        Ring::default(),
+    ))
 }
 
 /// A worker that cannot reach its notify socket would never become ready, and not know why.
@@ -242,15 +219,6 @@ fn receiver(read_end: OwnedFd) -> io::Result<pipe::Receiver> {
 
 fn nothing() -> io::Result<OwnedFd> {
     Ok(File::open("/dev/null")?.into())
-}
-
-/// An anonymous file with `content`, positioned at its start.
-fn memory_file(name: &str, content: &[u8]) -> io::Result<OwnedFd> {
-    let fd = nix::sys::memfd::memfd_create(name, nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
-    let mut file = File::from(fd);
-    file.write_all(content)?;
-    file.rewind()?;
-    Ok(file.into())
 }
 
 /// Where a worker listens.
@@ -320,7 +288,7 @@ impl Place {
 }
 
 /// Only the proxy connects to a worker (connect(2) needs write permission).
-fn give_to_proxy(socket: &Path, proxy_uid: Option<u32>) -> io::Result<()> {
+pub(super) fn give_to_proxy(socket: &Path, proxy_uid: Option<u32>) -> io::Result<()> {
     fs::set_permissions(socket, Permissions::from_mode(0o600))?;
     match proxy_uid {
         Some(uid) => std::os::unix::fs::chown(socket, Some(uid), None),
@@ -334,131 +302,4 @@ fn free_port() -> io::Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?
         .local_addr()?
         .port())
-}
-
-/// How long the rest of the output may take after everything that could write it was killed.
-const LAST_OUTPUT: Duration = Duration::from_millis(500);
-
-struct KeeperTask {
-    id: WorkerId,
-    news: mpsc::Sender<(WorkerId, News)>,
-    keeper: Child,
-    link: UnixStream,
-    notify: UnixDatagram,
-    orders: mpsc::UnboundedReceiver<ToKeeper>,
-    files: Vec<PathBuf>,
-    proxy_uid: Option<u32>,
-    readiness: Readiness,
-    listener: Option<UnixListener>,
-    address: WorkerAddress,
-}
-
-impl KeeperTask {
-    async fn run(mut self, spec: KeeperSpec, readers: [JoinHandle<()>; 2]) {
-        let end = self.converse(&spec).await;
-        // The keeper goes when nothing of the worker is left.
-        let _ = self.keeper.wait().await;
-        let all_read = async {
-            for reader in readers {
-                let _ = reader.await;
-            }
-        };
-        let _ = tokio::time::timeout(LAST_OUTPUT, all_read).await;
-        for file in &self.files {
-            let _ = if file.is_dir() {
-                fs::remove_dir_all(file)
-            } else {
-                fs::remove_file(file)
-            };
-        }
-        self.tell(end).await;
-    }
-
-    async fn tell(&self, news: News) {
-        // The driver is gone only when paster ends.
-        let _ = self.news.send((self.id, news)).await;
-    }
-
-    /// From the order to start until the worker's end.
-    async fn converse(&mut self, spec: &KeeperSpec) -> News {
-        let lost = News::Exited {
-            exit: Exit::Unknown,
-        };
-        let (news, id) = (self.news.clone(), self.id);
-        let (reader, mut writer) = self.link.split();
-        let mut lines = BufReader::new(reader).lines();
-        let Ok(mut text) = serde_json::to_vec(spec) else {
-            return lost;
-        };
-        text.push(b'\n');
-        if writer.write_all(&text).await.is_err() {
-            return lost;
-        }
-        let own_socket = self.listener.is_none();
-        let mut probe: Pin<Box<dyn Future<Output = ()> + Send + '_>> = Box::pin(readiness::wait(
-            &self.readiness,
-            &self.address,
-            self.listener.take(),
-        ));
-        let share_own_socket = || {
-            if own_socket && let WorkerAddress::Unix(path) = &self.address {
-                // A socket that the program made itself belongs to its user.
-                let _ = give_to_proxy(path, self.proxy_uid);
-            }
-        };
-        let (mut spawned, mut ready) = (false, false);
-        let mut datagram = vec![0; 4096];
-        loop {
-            let said = tokio::select! {
-                line = lines.next_line() => match line {
-                    Ok(Some(line)) => match serde_json::from_str(&line) {
-                        Ok(FromKeeper::Spawned { pid }) => {
-                            spawned = true;
-                            News::Spawned { pid }
-                        }
-                        Ok(FromKeeper::Failed { step, error }) => return News::Failed { step, error },
-                        Ok(FromKeeper::Exited { exit }) => return News::Exited { exit },
-                        Err(_) => continue,
-                    },
-                    Ok(None) | Err(_) => return lost,
-                },
-                order = self.orders.recv() => {
-                    // No driver any more: the end of the link ends the keeper and the worker.
-                    let Some(order) = order else { return lost };
-                    if let Ok(mut text) = serde_json::to_vec(&order) {
-                        text.push(b'\n');
-                        let _ = writer.write_all(&text).await;
-                    }
-                    continue;
-                }
-                Ok(length) = self.notify.recv(&mut datagram) => {
-                    for notice in notify::parse(&datagram[..length]) {
-                        let said = match notice {
-                            Notice::Ready if ready => continue,
-                            Notice::Ready => {
-                                ready = true;
-                                // Ends its connection too: a server that serves one at a time would wait for it.
-                                probe = Box::pin(std::future::pending());
-                                share_own_socket();
-                                News::Ready
-                            }
-                            Notice::Status(text) => News::Status(text),
-                            Notice::Extend(by) => News::Extend(by),
-                            Notice::Alive => News::Alive,
-                            Notice::Stopping => News::Status("stopping".to_owned()),
-                        };
-                        let _ = news.send((id, said)).await;
-                    }
-                    continue;
-                }
-                () = &mut probe, if spawned && !ready => {
-                    ready = true;
-                    share_own_socket();
-                    News::Ready
-                }
-            };
-
-            let _ = news.send((id, said)).await;
-        }
-    }
 }

@@ -6,6 +6,8 @@
 use super::backoff::Crashes;
 use crate::keeper::message::Exit;
 use crate::plan::spec::Restart;
+use crate::supervise::upgrade::moment;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -15,14 +17,14 @@ mod upkeep;
 pub use types::*;
 
 /// A generation that is being brought up beside the serving one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Rollout {
     generation: u64,
     policy: Policy,
 }
 
 /// Desired and actual state of one app.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AppMachine {
     policy: Policy,
     /// The generation that serves, or should.
@@ -36,6 +38,7 @@ pub struct AppMachine {
     next_id: WorkerId,
     crashes: Crashes,
     /// No start before this time.
+    #[serde(with = "moment::option")]
     not_before: Option<Instant>,
     failed: bool,
     /// No start at all: the worker said so, or its `restart` policy does.
@@ -43,6 +46,7 @@ pub struct AppMachine {
     /// On demand, and nobody wants it at the moment.
     asleep: bool,
     /// The last request, as far as is known; starts with the first event.
+    #[serde(with = "moment::option")]
     last_active: Option<Instant>,
 }
 

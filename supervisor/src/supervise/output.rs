@@ -3,10 +3,13 @@
 //! A worker is never blocked by us and we never grow: lines are cut at a limit, the ring is bounded, and the
 //! writer behind [`Sink`] drops (and counts) what the terminal or file does not take in time.
 
+use arc_swap::ArcSwap;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio_util::sync::CancellationToken;
 use tracing_appender::non_blocking::NonBlocking;
 
 /// Lines kept for reports, per worker.
@@ -27,6 +30,11 @@ impl Ring {
         lines.push_back(String::from_utf8_lossy(line).into_owned());
     }
 
+    /// A ring with these lines, oldest first.
+    pub fn of(lines: Vec<String>) -> Ring {
+        Ring(Arc::new(Mutex::new(lines.into())))
+    }
+
     /// The last `count` lines, oldest first.
     pub fn last(&self, count: usize) -> Vec<String> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -41,24 +49,67 @@ impl Ring {
 /// Where lines go.
 #[derive(Clone)]
 pub struct Sink {
-    writer: NonBlocking,
+    writer: Arc<ArcSwap<NonBlocking>>,
 }
 
 impl Sink {
     pub fn new(writer: NonBlocking) -> Sink {
-        Sink { writer }
+        Sink {
+            writer: Arc::new(ArcSwap::from_pointee(writer)),
+        }
+    }
+
+    /// Everybody who has this sink uses another writer from now on.
+    pub fn replace(&self, writer: NonBlocking) {
+        self.writer.store(Arc::new(writer));
+    }
+
+    pub fn writer(&self) -> NonBlocking {
+        NonBlocking::clone(&self.writer.load())
     }
 }
 
-/// Reads `stream` to its end: each line into the ring, and with the prefix `[app:slot] ` to the sink.
-pub async fn pump(mut stream: impl AsyncRead + Unpin, prefix: String, ring: Ring, mut sink: Sink) {
-    let mut lines = LineBuffer::default();
+/// A pipe of output, and the beginning of a line that was read from it.
+pub struct Stream {
+    /// None at its end.
+    pipe: Option<pipe::Receiver>,
+    lines: LineBuffer,
+}
+
+impl Stream {
+    pub fn new(pipe: pipe::Receiver) -> Stream {
+        Stream::resume(Some(pipe), Vec::new())
+    }
+
+    /// Goes on where another one has stopped ([`Stream::into_parts`]).
+    pub fn resume(pipe: Option<pipe::Receiver>, partial: Vec<u8>) -> Stream {
+        let lines = LineBuffer { partial };
+        Stream { pipe, lines }
+    }
+
+    pub fn into_parts(self) -> (Option<pipe::Receiver>, Vec<u8>) {
+        (self.pipe, self.lines.partial)
+    }
+}
+
+/// Reads `stream` to its end, or until `stop`: each line into the ring, and with the prefix `[app:slot] ` to the sink.
+pub async fn pump(
+    mut stream: Stream,
+    prefix: String,
+    ring: Ring,
+    sink: Sink,
+    stop: CancellationToken,
+) -> Stream {
+    let Stream { pipe, lines } = &mut stream;
     let mut chunk = vec![0; 16 * 1024];
     let mut text = Vec::new();
-    loop {
-        let read = match stream.read(&mut chunk).await {
-            Ok(0) | Err(_) => break,
-            Ok(read) => read,
+    while let Some(source) = pipe {
+        let read = tokio::select! {
+            () = stop.cancelled() => return stream,
+            read = source.read(&mut chunk) => match read {
+                Ok(0) | Err(_) => break,
+                Ok(read) => read,
+            },
         };
         text.clear();
         lines.feed(&chunk[..read], |line| {
@@ -66,7 +117,7 @@ pub async fn pump(mut stream: impl AsyncRead + Unpin, prefix: String, ring: Ring
             append_line(&mut text, &prefix, line);
         });
         if !text.is_empty() {
-            let _ = sink.writer.write(&text);
+            let _ = sink.writer().write(&text);
         }
     }
     text.clear();
@@ -75,8 +126,10 @@ pub async fn pump(mut stream: impl AsyncRead + Unpin, prefix: String, ring: Ring
         append_line(&mut text, &prefix, line);
     });
     if !text.is_empty() {
-        let _ = sink.writer.write(&text);
+        let _ = sink.writer().write(&text);
     }
+    *pipe = None;
+    stream
 }
 
 fn append_line(text: &mut Vec<u8>, prefix: &str, line: &[u8]) {

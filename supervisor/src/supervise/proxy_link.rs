@@ -1,16 +1,21 @@
 //! One proxy process, seen from the supervisor.
 
+use super::launch::THIS_PROGRAM;
+use super::upgrade::Descriptors;
 use crate::router::message::{CONTROL_FD, FromProxy, Hello, PROXY_ROLE, Table, ToProxy};
+use crate::sys::process::Child;
 use command_fds::{CommandFdExt, FdMapping};
 use futures_util::{SinkExt, StreamExt};
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 use tokio::net::UnixStream;
-use tokio::process::Command;
-use tokio::sync::mpsc;
-use tokio_util::codec::{Framed, LinesCodec};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::codec::{Framed, FramedParts, LinesCodec};
 
 /// The proxy is not trusted; a longer line from it ends it.
 const MAX_LINE: usize = 16 * 1024 * 1024;
@@ -19,19 +24,21 @@ const MAX_LINE: usize = 16 * 1024 * 1024;
 pub type Instance = u64;
 
 /// News of a proxy, for the driver.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum ProxyNews {
     Said(FromProxy),
     /// It has ended.
-    Exited(Option<ExitStatus>),
+    Exited(Option<String>),
 }
 
+/// How long a proxy may take to end after the end of its link.
+const LAST_STEPS: Duration = Duration::from_secs(1);
+
 /// A running proxy, as the driver holds it. Dropping it ends the process.
-#[derive(Debug)]
 pub struct ProxyLink {
     pub instance: Instance,
-    pub pid: Option<u32>,
-    messages: mpsc::UnboundedSender<ToProxy>,
+    pub pid: u32,
+    orders: mpsc::UnboundedSender<Order>,
 }
 
 impl ProxyLink {
@@ -41,7 +48,6 @@ impl ProxyLink {
     /// # Errors
     /// What the operating system refuses: descriptors, processes.
     pub fn start(
-        program: &Path,
         workers_dir: &Path,
         instance: Instance,
         hello: Hello,
@@ -60,7 +66,7 @@ impl ProxyLink {
                 child_fd: RawFd::from(child_fd),
             });
         }
-        let mut command = Command::new(program);
+        let mut command = Command::new(THIS_PROGRAM);
         command
             .arg0("paster: proxy")
             .arg(PROXY_ROLE)
@@ -70,59 +76,149 @@ impl ProxyLink {
             .process_group(0)
             .fd_mappings(mappings)
             .map_err(|_| io::Error::other("descriptor numbers collide"))?;
-        let mut child = command.spawn()?;
+        let child = command.spawn()?;
         drop(command);
-        let pid = child.id();
+        let child = Child::watch_or_kill(child)?;
         link.set_nonblocking(true)?;
         let framed = Framed::new(
             UnixStream::from_std(link)?,
             LinesCodec::new_with_max_length(MAX_LINE),
         );
-        let (messages, outgoing) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            converse(framed, outgoing, instance, &news).await;
-            // The end of the link ends the proxy; one that does not see it is not waited for.
-            let status =
-                match tokio::time::timeout(std::time::Duration::from_secs(1), child.wait()).await {
-                    Ok(status) => status.ok(),
-                    Err(_) => {
-                        let _ = child.start_kill();
-                        child.wait().await.ok()
-                    }
-                };
-            let _ = news.send((instance, ProxyNews::Exited(status))).await;
-        });
-        let link = ProxyLink {
-            instance,
-            pid,
-            messages,
-        };
+        let link = ProxyLink::converse_with(instance, child, framed, news);
         link.send(ToProxy::Hello(hello));
         link.send(ToProxy::Table(table));
         Ok(link)
     }
 
+    /// Goes on with a frozen conversation.
+    ///
+    /// # Errors
+    /// A descriptor that was not handed over, or that the runtime cannot watch.
+    pub fn thaw(
+        instance: Instance,
+        pid: u32,
+        frozen: Frozen,
+        descriptors: &mut Descriptors,
+        news: mpsc::Sender<(Instance, ProxyNews)>,
+    ) -> io::Result<ProxyLink> {
+        let link = std::os::unix::net::UnixStream::from(descriptors.take(frozen.link)?);
+        let mut parts = FramedParts::new::<String>(
+            UnixStream::from_std(link)?,
+            LinesCodec::new_with_max_length(MAX_LINE),
+        );
+        parts.read_buf.extend_from_slice(&frozen.unread);
+        let child = Child::watch(pid)?;
+        Ok(ProxyLink::converse_with(
+            instance,
+            child,
+            Framed::from_parts(parts),
+            news,
+        ))
+    }
+
+    fn converse_with(
+        instance: Instance,
+        child: Child,
+        framed: Framed<UnixStream, LinesCodec>,
+        news: mpsc::Sender<(Instance, ProxyNews)>,
+    ) -> ProxyLink {
+        let (orders, outgoing) = mpsc::unbounded_channel();
+        let pid = child.pid();
+        tokio::spawn(run(child, framed, outgoing, instance, news));
+        ProxyLink {
+            instance,
+            pid,
+            orders,
+        }
+    }
+
     /// Unbounded, but tables come only as fast as workers come and go.
     pub fn send(&self, message: ToProxy) {
-        let _ = self.messages.send(message);
+        let _ = self.orders.send(Order::Tell(message));
+    }
+
+    /// A proxy whose conversation has ended; its last news is on its way.
+    pub fn ended(instance: Instance, pid: u32) -> ProxyLink {
+        let (orders, _) = mpsc::unbounded_channel();
+        ProxyLink {
+            instance,
+            pid,
+            orders,
+        }
+    }
+
+    /// Ends the conversation here and gives what is needed to go on with it. No answer: the proxy has ended, and its last
+    /// news is there.
+    pub fn freeze(&self) -> oneshot::Receiver<(Frozen, Descriptors)> {
+        let (reply, frozen) = oneshot::channel();
+        let _ = self.orders.send(Order::Freeze(reply));
+        frozen
     }
 }
 
-async fn converse(
+enum Order {
+    Tell(ToProxy),
+    Freeze(oneshot::Sender<(Frozen, Descriptors)>),
+}
+
+/// A conversation at rest. The descriptor is given by its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    link: RawFd,
+    /// What the proxy has said that was not yet a whole line.
+    unread: Vec<u8>,
+}
+
+async fn run(
+    child: Child,
     mut framed: Framed<UnixStream, LinesCodec>,
-    mut outgoing: mpsc::UnboundedReceiver<ToProxy>,
+    mut outgoing: mpsc::UnboundedReceiver<Order>,
+    instance: Instance,
+    news: mpsc::Sender<(Instance, ProxyNews)>,
+) {
+    if let Some(reply) = converse(&mut framed, &mut outgoing, instance, &news).await {
+        let parts = framed.into_parts();
+        let mut descriptors = Descriptors::default();
+        if let Ok(link) = parts.io.into_std() {
+            let frozen = Frozen {
+                link: descriptors.put(link),
+                unread: parts.read_buf.to_vec(),
+            };
+            // Who asked waits for this. (If not, paster is on its way out, and the end of the link ends the proxy.)
+            let _ = reply.send((frozen, descriptors));
+        }
+        return;
+    }
+    // The end of the link ends the proxy; one that does not see it is not waited for.
+    drop(framed);
+    let status = match tokio::time::timeout(LAST_STEPS, child.wait()).await {
+        Ok(status) => status.ok(),
+        Err(_) => {
+            child.kill();
+            child.wait().await.ok()
+        }
+    };
+    let status = status.map(|status| status.to_string());
+    let _ = news.send((instance, ProxyNews::Exited(status))).await;
+}
+
+/// Until the proxy has gone, or someone wants to go on with the conversation elsewhere.
+async fn converse(
+    framed: &mut Framed<UnixStream, LinesCodec>,
+    outgoing: &mut mpsc::UnboundedReceiver<Order>,
     instance: Instance,
     news: &mpsc::Sender<(Instance, ProxyNews)>,
-) {
+) -> Option<oneshot::Sender<(Frozen, Descriptors)>> {
     loop {
         tokio::select! {
-            message = outgoing.recv() => {
-                let Some(message) = message else { return };
-                let Ok(line) = serde_json::to_string(&message) else { continue };
-                if framed.send(line).await.is_err() {
-                    return;
+            order = outgoing.recv() => match order? {
+                Order::Freeze(reply) if reply.is_closed() => continue,
+                Order::Freeze(reply) => return Some(reply),
+                Order::Tell(message) => {
+                    let Ok(line) = serde_json::to_string(&message) else { continue };
+                    framed.send(line).await.ok()?;
                 }
-            }
+            },
             line = framed.next() => match line {
                 Some(Ok(line)) => match serde_json::from_str(&line) {
                     Ok(said) => {
@@ -130,10 +226,10 @@ async fn converse(
                     }
                     Err(error) => {
                         tracing::error!(%error, "the proxy said something strange; it is replaced");
-                        return;
+                        return None;
                     }
                 },
-                Some(Err(_)) | None => return,
+                Some(Err(_)) | None => return None,
             }
         }
     }

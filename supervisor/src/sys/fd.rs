@@ -1,7 +1,8 @@
 //! Descriptors by number: those that a process inherits under an agreed number.
 
+use nix::fcntl::{FcntlArg, FdFlag};
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 
 /// Takes over an inherited descriptor and marks it close-on-exec.
 ///
@@ -15,6 +16,20 @@ pub fn inherit(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the descriptor is open (checked above), and by the convention between our processes
     // it was passed for us to own; each role takes each number once, at its start.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Lets a descriptor stay open across exec, or not.
+///
+/// # Errors
+/// `EBADF` when nothing is open under that number.
+pub fn keep_across_exec(fd: impl AsFd, keep: bool) -> io::Result<()> {
+    let flags = if keep {
+        FdFlag::empty()
+    } else {
+        FdFlag::FD_CLOEXEC
+    };
+    nix::fcntl::fcntl(fd, FcntlArg::F_SETFD(flags))?;
+    Ok(())
 }
 
 /// Marks every descriptor from `first` upwards close-on-exec, so that nothing leaks into a child by accident.

@@ -6,6 +6,8 @@
 )]
 
 pub mod child;
+pub mod env;
 pub mod fd;
+pub mod process;
 pub mod proctree;
 pub mod rundir;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -59,7 +60,7 @@ fn name_of(config: &Path) -> String {
 pub struct RunDir {
     path: PathBuf,
     /// Held for life; its end releases the lock however this process ends.
-    _lock: File,
+    lock: File,
 }
 
 /// Why a runtime directory cannot be used.
@@ -144,7 +145,7 @@ impl RunDir {
         writeln!(lock, "{}", std::process::id()).map_err(io)?;
         let dir = RunDir {
             path: path.to_path_buf(),
-            _lock: lock,
+            lock,
         };
         dir.clear().map_err(io)?;
         fs::DirBuilder::new()
@@ -152,6 +153,23 @@ impl RunDir {
             .create(dir.workers())
             .map_err(io)?;
         Ok(dir)
+    }
+
+    /// Goes on with a directory that the previous program in this process has locked; `lock` is what it held.
+    pub fn take_over(path: &Path, lock: OwnedFd) -> RunDir {
+        RunDir {
+            path: path.to_path_buf(),
+            lock: lock.into(),
+        }
+    }
+
+    /// What holds the lock, for [`RunDir::take_over`].
+    ///
+    /// # Errors
+    /// No free descriptor.
+    pub fn lock(&self) -> io::Result<OwnedFd> {
+        // flock(2): the lock belongs to the open file, not to the descriptor.
+        Ok(self.lock.try_clone()?.into())
     }
 
     pub fn path(&self) -> &Path {

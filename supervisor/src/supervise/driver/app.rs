@@ -1,14 +1,20 @@
 //! One app as the driver holds it, and how the effects of its machine are carried out.
 
+mod frozen;
+
+pub(super) use frozen::{FrozenApp, Resting};
+
 use super::{Driver, IDS_PER_APP};
 use crate::control::protocol::Failure;
 use crate::keeper::message::{Exit, ToKeeper};
 use crate::plan::spec::{AppKind, AppSpec, Settings};
 use crate::router::message::{Death, WorkerAddress};
 use crate::supervise::backoff::BackoffPolicy;
-use crate::supervise::launch::{self, Launched, News};
+use crate::supervise::keeper_link::Launched;
+use crate::supervise::launch::{self, News};
 use crate::supervise::machine::{AppMachine, Effect, Event, Policy, Report, WorkerId, describe};
 use crate::sys::proctree;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -91,7 +97,7 @@ impl Live {
 }
 
 /// What is left of a worker that has ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Ending {
     id: WorkerId,
     slot: u32,
@@ -140,6 +146,11 @@ impl AppRun {
             Some((next, spec)) if *next == generation => spec,
             _ => &self.spec,
         }
+    }
+
+    /// A new generation is on its way.
+    pub(super) fn is_rolling_out(&self) -> bool {
+        self.next.is_some()
     }
 
     /// The number of the next rollout.
@@ -371,11 +382,10 @@ impl Driver {
     /// A keeper was lost, so what its worker had started is ours now (subreaper): it is ended here.
     fn sweep_orphans(&self) {
         let marker = format!("NOTIFY_SOCKET={}/", self.site.workers_dir.display());
-        let keepers = self.apps.values().flat_map(|app| {
-            app.live
-                .values()
-                .filter_map(|live| live.launched.keeper_pid)
-        });
+        let keepers = self
+            .apps
+            .values()
+            .flat_map(|app| app.live.values().map(|live| live.launched.keeper_pid));
         let known: Vec<u32> = keepers.chain(self.proxies.pids()).collect();
         // Looked for at once, before anything else is started; ended beside this loop.
         let orphans = proctree::orphans(&known);

@@ -96,6 +96,7 @@ impl Driver {
             }
             Command::Stop { apps } => self.with_apps(apps, false, reply, |_, _| Decision::Stop),
             Command::Reload => self.reload(Some(reply)),
+            Command::Upgrade { program } => self.upgrade(program, Some(reply)),
         }
     }
 
@@ -319,7 +320,8 @@ impl Driver {
 
     /// Reads the configuration again, beside this loop.
     pub(super) fn reload(&mut self, reply: Option<oneshot::Sender<Answer>>) {
-        let (replan, plans) = (self.replan.clone(), self.plans.clone());
+        let (replan, plans) = (self.replan.clone(), self.plans.0.clone());
+        self.replanning += 1;
         tokio::task::spawn_blocking(move || {
             let plan = replan();
             let _ = plans.blocking_send(Replanned { plan, reply });
@@ -327,6 +329,7 @@ impl Driver {
     }
 
     pub(super) fn replanned(&mut self, Replanned { plan, reply }: Replanned) {
+        self.replanning -= 1;
         let plan = match plan {
             Ok(plan) => plan,
             Err(problems) => {
@@ -375,7 +378,6 @@ impl Driver {
         reply: Option<oneshot::Sender<Answer>>,
     ) {
         let changes = diff::diff(&self.plan, &plan);
-        let drain = self.longest_drain();
         self.plan = plan;
         self.dirty = true;
         let mut decisions = Vec::new();
@@ -400,7 +402,7 @@ impl Driver {
             self.listeners
                 .retain(|bound| wanted.contains(&bound.listen));
             self.listeners.extend(new_listeners);
-            self.replace_proxy(drain);
+            self.replace_proxy();
         }
         if changes.is_empty() {
             tracing::info!("configuration read again: nothing has changed");

@@ -8,6 +8,7 @@ mod commands;
 mod proxies;
 mod shutdown;
 mod status;
+mod upgrade;
 mod upkeep;
 
 use super::bind::Bound;
@@ -20,14 +21,18 @@ use crate::plan::spec::{Listen, Plan};
 use app::AppRun;
 use commands::Waiter;
 use proxies::Proxies;
+use serde::{Deserialize, Serialize};
 use shutdown::Phase;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use upgrade::{Finding, Unheard, Upgrade};
+
+pub use upgrade::{FrozenDriver, Surroundings};
 
 /// What the user told us by a signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// TERM, INT: graceful stop; the second time at once.
     Stop,
@@ -68,34 +73,54 @@ pub struct Driver {
     /// The apps of the plan.
     numbers: BTreeMap<String, u64>,
     next_number: u64,
+    surroundings: Surroundings,
     listeners: Vec<Bound>,
     proxies: Proxies,
     table_version: u64,
     /// The table no longer says what is.
     dirty: bool,
     waiters: Vec<Waiter>,
-    plans: mpsc::Sender<commands::Replanned>,
+    plans: Channel<commands::Replanned>,
+    /// Configurations that are being read.
+    replanning: u32,
     phase: Phase,
     announced_ready: bool,
     memory_looked_at: Instant,
+    upgrade: Option<Upgrade>,
+    /// How often another program has taken over.
+    upgrades: u64,
+    /// Why the last one did not.
+    last_upgrade_error: Option<String>,
+    findings: Channel<Finding>,
+    unheard: Unheard,
+}
+
+type Channel<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
+
+/// Why [`Driver::run`] has returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything has stopped.
+    Finished,
+    /// [`Driver::successor`] is to be executed.
+    Upgrade,
 }
 
 /// Worker ids of one app lie within this distance of its first one.
 const IDS_PER_APP: u64 = 1 << 32;
 
 impl Driver {
-    /// Starts the proxy and all apps, and serves until it is told to stop.
-    pub async fn run(
+    /// A driver that runs nothing yet: see [`Driver::start_all`] and [`Driver::take_over`].
+    pub fn new(
         site: Site,
         plan: Plan,
+        surroundings: Surroundings,
         listeners: Vec<Bound>,
         proxy_news: mpsc::Sender<(Instance, ProxyNews)>,
         replan: Replan,
         bind: Bind,
-        mut inputs: Inputs,
-    ) {
-        let (plans, mut replanned) = mpsc::channel(4);
-        let mut driver = Driver {
+    ) -> Driver {
+        Driver {
             site,
             replan,
             bind,
@@ -103,37 +128,62 @@ impl Driver {
             apps: BTreeMap::new(),
             numbers: BTreeMap::new(),
             next_number: 1,
+            surroundings,
             listeners,
             proxies: Proxies::new(proxy_news),
             table_version: 0,
             dirty: true,
             waiters: Vec::new(),
-            plans,
+            plans: mpsc::channel(4),
+            replanning: 0,
             phase: Phase::Running,
             announced_ready: false,
             memory_looked_at: Instant::now(),
+            upgrade: None,
+            upgrades: 0,
+            last_upgrade_error: None,
+            findings: mpsc::channel(4),
+            unheard: Unheard::default(),
             plan,
-        };
-        for name in driver.plan.apps.keys().cloned().collect::<Vec<_>>() {
-            driver.add_app(&name);
         }
-        driver.start_proxy();
+    }
+
+    /// Starts the proxy and all apps.
+    pub fn start_all(&mut self) {
+        for name in self.plan.apps.keys().cloned().collect::<Vec<_>>() {
+            self.add_app(&name);
+        }
+        self.start_proxy();
+    }
+
+    /// Serves until it is told to stop, or to let another program take over.
+    pub async fn run(&mut self, inputs: &mut Inputs) -> Outcome {
+        self.hear_the_unheard();
         loop {
-            driver.settle();
-            if driver.is_finished() {
-                driver.answer_at_exit();
-                return;
+            self.settle();
+            if self.is_finished() {
+                self.answer_at_exit();
+                return Outcome::Finished;
             }
-            let wake = driver
+            if self.proceed_with_upgrade() {
+                return Outcome::Upgrade;
+            }
+            if self.wants_to_ask() {
+                self.ask(inputs).await;
+                self.hear_the_unheard();
+                continue;
+            }
+            let wake = self
                 .deadline()
                 .unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
             tokio::select! {
-                Some((id, news)) = inputs.news.recv() => driver.worker_news(id, news),
-                Some((instance, news)) = inputs.proxy_news.recv() => driver.proxy_news(instance, news),
-                Some((command, reply)) = inputs.calls.recv() => driver.command(command, reply),
-                Some(order) = inputs.orders.recv() => driver.order(order),
-                Some(replanned) = replanned.recv() => driver.replanned(replanned),
-                () = tokio::time::sleep_until(wake.into()) => driver.tick(),
+                Some((id, news)) = inputs.news.recv() => self.worker_news(id, news),
+                Some((instance, news)) = inputs.proxy_news.recv() => self.proxy_news(instance, news),
+                Some((command, reply)) = inputs.calls.recv() => self.command(command, reply),
+                Some(order) = inputs.orders.recv() => self.order(order),
+                Some(replanned) = self.plans.1.recv() => self.replanned(replanned),
+                Some(finding) = self.findings.1.recv() => self.found(finding),
+                () = tokio::time::sleep_until(wake.into()) => self.tick(),
             }
         }
     }
@@ -187,9 +237,7 @@ impl Driver {
             Order::Stop => self.stop_signal(),
             Order::StopNow => self.stop_now(),
             Order::Reload => self.reload(None),
-            Order::Upgrade => tracing::warn!(
-                "SIGUSR2 is ignored: replacing a running paster by a new version is not available yet"
-            ),
+            Order::Upgrade => self.upgrade(self.site.invoked_as.clone(), None),
             Order::ReopenLogs => self.reopen_logs(),
             Order::Scale(by) => self.scale_all(by),
         }

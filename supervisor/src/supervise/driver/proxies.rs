@@ -4,12 +4,15 @@ use super::Driver;
 use crate::router::message::{FromProxy, Hello, RunAs, Stats, Table, ToProxy, WorkerId};
 use crate::supervise::access_log;
 use crate::supervise::machine::{Event, WorkerState};
-use crate::supervise::proxy_link::{Instance, ProxyLink, ProxyNews};
+use crate::supervise::proxy_link::{self, Instance, ProxyLink, ProxyNews};
 use crate::supervise::table::{self, AppView};
+use crate::supervise::upgrade::{Descriptors, moment};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// A proxy that lived for less than this is not replaced at once.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
@@ -36,6 +39,31 @@ pub(super) struct Proxies {
     news: mpsc::Sender<(Instance, ProxyNews)>,
     respawn_at: Option<Instant>,
     delay: Duration,
+}
+
+type Rested = (proxy_link::Frozen, Descriptors);
+
+/// The proxies at rest.
+#[derive(Serialize, Deserialize)]
+pub(super) struct FrozenProxies {
+    running: Vec<FrozenProxy>,
+    next_instance: Instance,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FrozenProxy {
+    instance: Instance,
+    pid: u32,
+    /// None when it is over and its last news waits to be heard.
+    link: Option<proxy_link::Frozen>,
+    #[serde(with = "moment")]
+    started: Instant,
+    first_version: u64,
+    applied: u64,
+    ready: bool,
+    retiring: bool,
+    drained: HashSet<WorkerId>,
+    stats: Stats,
 }
 
 impl Proxies {
@@ -72,12 +100,12 @@ impl Proxies {
     }
 
     pub(super) fn pid(&self) -> Option<u32> {
-        self.current().and_then(|proxy| proxy.link.pid)
+        self.current().map(|proxy| proxy.link.pid)
     }
 
     /// All that run, also those that finish.
     pub(super) fn pids(&self) -> impl Iterator<Item = u32> {
-        self.running.values().filter_map(|proxy| proxy.link.pid)
+        self.running.values().map(|proxy| proxy.link.pid)
     }
 
     pub(super) fn applied(&self) -> u64 {
@@ -100,8 +128,17 @@ impl Proxies {
             .all(|proxy| proxy.first_version > last_named || proxy.drained.contains(&id))
     }
 
+    /// Another proxy accepts from now on; these end with their last connection.
+    fn retire_all(&mut self) {
+        self.respawn_at = None;
+        for proxy in self.running.values_mut() {
+            proxy.retiring = true;
+            proxy.link.send(ToProxy::Retire);
+        }
+    }
+
     /// Tells all proxies to stop accepting and to finish.
-    pub(super) fn retire_all(&mut self, drain: Duration) {
+    pub(super) fn shut_down_all(&mut self, drain: Duration) {
         self.respawn_at = None;
         for proxy in self.running.values_mut() {
             proxy.retiring = true;
@@ -109,6 +146,67 @@ impl Proxies {
                 drain_ms: super::millis(drain),
             });
         }
+    }
+
+    /// Asks all conversations to rest.
+    pub(super) fn rest(&self) -> Vec<(Instance, oneshot::Receiver<Rested>)> {
+        let running = self.running.iter();
+        running
+            .map(|(instance, proxy)| (*instance, proxy.link.freeze()))
+            .collect()
+    }
+
+    /// All of them as data; `links` are the conversations that rest.
+    pub(super) fn freeze(
+        &self,
+        mut links: BTreeMap<Instance, proxy_link::Frozen>,
+    ) -> FrozenProxies {
+        let running = self.running.iter().map(|(instance, proxy)| FrozenProxy {
+            instance: *instance,
+            pid: proxy.link.pid,
+            link: links.remove(instance),
+            started: proxy.started,
+            first_version: proxy.first_version,
+            applied: proxy.applied,
+            ready: proxy.ready,
+            retiring: proxy.retiring,
+            drained: proxy.drained.clone(),
+            stats: proxy.stats.clone(),
+        });
+        FrozenProxies {
+            running: running.collect(),
+            next_instance: self.next_instance,
+        }
+    }
+
+    /// # Errors
+    /// A descriptor that was not handed over.
+    pub(super) fn thaw(
+        &mut self,
+        frozen: FrozenProxies,
+        descriptors: &mut Descriptors,
+    ) -> io::Result<()> {
+        self.next_instance = frozen.next_instance;
+        self.running.clear();
+        for proxy in frozen.running {
+            let (instance, pid) = (proxy.instance, proxy.pid);
+            let link = match proxy.link {
+                Some(link) => ProxyLink::thaw(instance, pid, link, descriptors, self.news.clone())?,
+                None => ProxyLink::ended(instance, pid),
+            };
+            let proxy = Proxy {
+                link,
+                started: proxy.started,
+                first_version: proxy.first_version,
+                applied: proxy.applied,
+                ready: proxy.ready,
+                retiring: proxy.retiring,
+                drained: proxy.drained,
+                stats: proxy.stats,
+            };
+            self.running.insert(instance, proxy);
+        }
+        Ok(())
     }
 
     /// Ends all proxies now.
@@ -150,7 +248,6 @@ impl Driver {
         let started = sockets.and_then(|sockets| {
             let news = self.proxies.news.clone();
             ProxyLink::start(
-                &self.site.program,
                 &self.site.workers_dir,
                 instance,
                 hello,
@@ -181,8 +278,8 @@ impl Driver {
     }
 
     /// Starts a proxy with the present listeners and lets the others finish.
-    pub(super) fn replace_proxy(&mut self, drain: Duration) {
-        self.proxies.retire_all(drain);
+    pub(super) fn replace_proxy(&mut self) {
+        self.proxies.retire_all();
         self.start_proxy();
     }
 
@@ -268,7 +365,7 @@ impl Driver {
     pub(super) fn proxy_news(&mut self, instance: Instance, news: ProxyNews) {
         match news {
             ProxyNews::Said(said) => self.proxy_said(instance, said),
-            ProxyNews::Exited(status) => self.proxy_exited(instance, status),
+            ProxyNews::Exited(exit) => self.proxy_exited(instance, exit),
         }
     }
 
@@ -301,7 +398,7 @@ impl Driver {
         }
     }
 
-    fn proxy_exited(&mut self, instance: Instance, status: Option<std::process::ExitStatus>) {
+    fn proxy_exited(&mut self, instance: Instance, exit: Option<String>) {
         let Some(proxy) = self.proxies.running.remove(&instance) else {
             return;
         };
@@ -316,7 +413,6 @@ impl Driver {
             tracing::debug!(pid = proxy.link.pid, "proxy finished");
             return;
         }
-        let exit = status.map(|status| status.to_string());
         tracing::error!(
             pid = proxy.link.pid,
             exit,

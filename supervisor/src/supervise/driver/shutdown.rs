@@ -57,7 +57,7 @@ impl Driver {
             drain_s = drain.as_secs(),
             "stopping: requests in flight finish first"
         );
-        self.proxies.retire_all(drain);
+        self.proxies.shut_down_all(drain);
         // The last copies of the listeners: new clients are refused at once instead of waiting in vain.
         self.listeners.clear();
         self.phase = Phase::Draining {

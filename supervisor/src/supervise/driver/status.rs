@@ -14,6 +14,8 @@ impl Driver {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config: self.plan.config.to_string_lossy().into_owned(),
             uptime_s: self.started.elapsed().as_secs_f64(),
+            upgrades: self.upgrades,
+            upgrade_error: self.last_upgrade_error.clone(),
             listen: self
                 .listeners
                 .iter()

@@ -3,6 +3,8 @@
 use crate::keeper::message::Exit;
 use crate::plan::spec::Restart;
 use crate::supervise::backoff::BackoffPolicy;
+use crate::supervise::upgrade::moment;
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
 pub use crate::router::message::WorkerId;
@@ -11,7 +13,7 @@ pub use crate::router::message::WorkerId;
 pub const GIVE_UP_STATUSES: [i32; 2] = [78, 125];
 
 /// What the machine must know of the settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     pub processes: u32,
     pub start_timeout: Duration,
@@ -29,32 +31,50 @@ pub struct Policy {
 }
 
 /// One worker process, from the decision to start it to the report of its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worker {
     pub slot: u32,
     pub generation: u64,
     pub state: WorkerState,
     /// The last sign of life: became ready, or pinged its watchdog.
+    #[serde(with = "moment")]
     pub alive: Instant,
     /// When it is to be replaced because of its age.
+    #[serde(with = "moment::option")]
     pub(super) retires_at: Option<Instant>,
     /// It serves until its successor is ready.
     pub(super) recycling: bool,
 }
 
 /// What a worker is doing. Each state that waits for something has a deadline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WorkerState {
     /// Not ready yet; failed at the deadline.
-    Starting { deadline: Instant },
+    Starting {
+        #[serde(with = "moment")]
+        deadline: Instant,
+    },
     /// Ready, but not for `min_healthy` yet.
-    Proving { since: Instant },
+    Proving {
+        #[serde(with = "moment")]
+        since: Instant,
+    },
     /// In the route table.
-    Ready { since: Instant },
+    Ready {
+        #[serde(with = "moment")]
+        since: Instant,
+    },
     /// Out of the table; requests in flight finish.
-    Draining { deadline: Instant },
+    Draining {
+        #[serde(with = "moment")]
+        deadline: Instant,
+    },
     /// SIGTERM was sent.
-    Stopping { deadline: Instant },
+    Stopping {
+        #[serde(with = "moment")]
+        deadline: Instant,
+    },
     /// SIGKILL was sent.
     Killed,
 }

@@ -1,0 +1,151 @@
+//! An app at rest: as it is handed to the program that takes the place of this one.
+
+use super::{AppRun, Ending, Live};
+use crate::plan::spec::AppSpec;
+use crate::router::message::{Death, WorkerAddress, WorkerId};
+use crate::supervise::keeper_link::{self, Launched};
+use crate::supervise::launch::Site;
+use crate::supervise::machine::AppMachine;
+use crate::supervise::output::Ring;
+use crate::supervise::upgrade::{Descriptors, moment};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Instant;
+use tokio::sync::oneshot;
+
+/// A worker whose conversation is about to rest.
+pub(in super::super) struct Resting {
+    pub(in super::super) id: WorkerId,
+    pub(in super::super) conversation: oneshot::Receiver<(keeper_link::Frozen, Descriptors)>,
+}
+
+/// An app of the plan, without what the plan says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in super::super) struct FrozenApp {
+    pub(in super::super) name: String,
+    machine: AppMachine,
+    workers: Vec<FrozenWorker>,
+    /// As it was scaled to.
+    processes: u32,
+    next_generation: u64,
+    restarts: u64,
+    last_death: Option<Death>,
+    last_ending: Option<Ending>,
+    requests_before: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct FrozenWorker {
+    id: WorkerId,
+    keeper_pid: u32,
+    /// None when it is over and its last news waits to be heard.
+    conversation: Option<keeper_link::Frozen>,
+    address: WorkerAddress,
+    last_output: Vec<String>,
+    pid: Option<u32>,
+    #[serde(with = "moment")]
+    started: Instant,
+    status: Option<String>,
+    last_named: u64,
+    hung: Option<String>,
+    slot: u32,
+    generation: u64,
+}
+
+impl AppRun {
+    /// Asks all conversations to rest.
+    pub(in super::super) fn rest(&self) -> Vec<Resting> {
+        let resting = |(id, live): (&WorkerId, &Live)| Resting {
+            id: *id,
+            conversation: live.launched.freeze(),
+        };
+        self.live.iter().map(resting).collect()
+    }
+
+    /// The app as data; `conversations` are those that rest.
+    pub(in super::super) fn freeze(
+        &self,
+        conversations: &mut BTreeMap<WorkerId, keeper_link::Frozen>,
+    ) -> FrozenApp {
+        let worker = |(id, live): (&WorkerId, &Live)| FrozenWorker {
+            id: *id,
+            keeper_pid: live.launched.keeper_pid,
+            conversation: conversations.remove(id),
+            address: live.launched.address.clone(),
+            last_output: live.launched.ring.last(usize::MAX),
+            pid: live.pid,
+            started: live.started,
+            status: live.status.clone(),
+            last_named: live.last_named,
+            hung: live.hung.clone(),
+            slot: live.slot,
+            generation: live.generation,
+        };
+        FrozenApp {
+            name: self.spec.name.clone(),
+            machine: self.machine.clone(),
+            workers: self.live.iter().map(worker).collect(),
+            processes: self.spec.settings.processes,
+            next_generation: self.next_generation,
+            restarts: self.restarts,
+            last_death: self.last_death.clone(),
+            last_ending: self.last_ending.clone(),
+            requests_before: self.requests_before,
+        }
+    }
+
+    /// The app again, as `spec` says it is.
+    ///
+    /// # Errors
+    /// A descriptor that was not handed over.
+    pub(in super::super) fn thaw(
+        site: &Site,
+        mut spec: AppSpec,
+        frozen: FrozenApp,
+        descriptors: &mut Descriptors,
+    ) -> io::Result<AppRun> {
+        spec.settings.processes = frozen.processes;
+        let mut live = BTreeMap::new();
+        for worker in frozen.workers {
+            let id = worker.id;
+            live.insert(id, worker.thaw(site, &spec.name, descriptors)?);
+        }
+        Ok(AppRun {
+            spec,
+            next: None,
+            machine: frozen.machine,
+            live,
+            next_generation: frozen.next_generation,
+            restarts: frozen.restarts,
+            last_death: frozen.last_death,
+            last_ending: frozen.last_ending,
+            requests_before: frozen.requests_before,
+            removed: false,
+            unreachable_told: None,
+        })
+    }
+}
+
+impl FrozenWorker {
+    fn thaw(self, site: &Site, app: &str, descriptors: &mut Descriptors) -> io::Result<Live> {
+        let ring = Ring::of(self.last_output);
+        let launched = match self.conversation {
+            None => Launched::ended(self.address, ring, self.keeper_pid),
+            Some(frozen) => {
+                let who = (self.keeper_pid, self.address, ring);
+                keeper_link::thaw(site, app, self.slot, self.id, who, frozen, descriptors)?
+            }
+        };
+        Ok(Live {
+            launched,
+            pid: self.pid,
+            started: self.started,
+            status: self.status,
+            last_named: self.last_named,
+            hung: self.hung,
+            slot: self.slot,
+            generation: self.generation,
+        })
+    }
+}

@@ -1,0 +1,473 @@
+//! `paster upgrade`: when it can be done, and the whole site at rest.
+
+use super::app::{AppRun, FrozenApp, Resting};
+use super::proxies::FrozenProxies;
+use super::shutdown::Phase;
+use super::{Driver, Inputs, Order};
+use crate::config::problem::Problem;
+use crate::control::protocol::Answer;
+use crate::plan::diff;
+use crate::plan::spec::Plan;
+use crate::supervise::bind::{Bound, FrozenListener};
+use crate::supervise::launch::News;
+use crate::supervise::machine::WorkerId;
+use crate::supervise::proxy_link::{self, Instance, ProxyNews};
+use crate::supervise::upgrade::{self, Consent, Descriptors, State, moment};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// How long the conversations may take to come to rest: as long as what ends just then.
+const REST: Duration = Duration::from_secs(3);
+
+/// An upgrade that somebody asked for.
+pub(super) struct Upgrade {
+    program: PathBuf,
+    replies: Vec<oneshot::Sender<Answer>>,
+    step: Step,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// For the end of what is under way.
+    Waiting,
+    /// Reading the configuration again, which must not have changed.
+    Comparing,
+    /// The program is to be asked.
+    Asking,
+    /// It is thinking.
+    Asked,
+    /// It has said yes.
+    Agreed,
+}
+
+/// What is found out beside the loop.
+pub(super) enum Finding {
+    Plan(Box<Result<Plan, Vec<Problem>>>),
+    Consent(Result<Consent, String>),
+}
+
+/// What belongs to the supervisor and is no business of the driver, but must be handed over with the rest.
+pub struct Surroundings {
+    pub run_dir: PathBuf,
+    /// Holds the lock on it.
+    pub lock: OwnedFd,
+    /// The listening control socket.
+    pub control: OwnedFd,
+}
+
+/// The same at rest; descriptors are given by their numbers.
+#[derive(Default, Serialize, Deserialize)]
+pub struct FrozenSurroundings {
+    pub run_dir: PathBuf,
+    pub lock: RawFd,
+    pub control: RawFd,
+}
+
+impl Surroundings {
+    fn freeze(&self, descriptors: &mut Descriptors) -> io::Result<FrozenSurroundings> {
+        Ok(FrozenSurroundings {
+            run_dir: self.run_dir.clone(),
+            lock: descriptors.put(self.lock.try_clone()?),
+            control: descriptors.put(self.control.try_clone()?),
+        })
+    }
+}
+
+/// Desired and actual state of the whole site, without what the configuration says.
+#[derive(Serialize, Deserialize)]
+pub struct FrozenDriver {
+    pub surroundings: FrozenSurroundings,
+    #[serde(with = "moment")]
+    started: Instant,
+    upgrades: u64,
+    apps: BTreeMap<u64, FrozenApp>,
+    next_number: u64,
+    listeners: Vec<FrozenListener>,
+    proxies: FrozenProxies,
+    table_version: u64,
+    announced_ready: bool,
+    /// What was said while everything came to rest.
+    unheard: Unheard,
+}
+
+/// Messages that nobody has acted on yet.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Unheard {
+    news: Vec<(WorkerId, News)>,
+    proxy_news: Vec<(Instance, ProxyNews)>,
+    orders: Vec<Order>,
+}
+
+impl Driver {
+    /// Someone wants another program in our place.
+    pub(super) fn upgrade(&mut self, program: PathBuf, reply: Option<oneshot::Sender<Answer>>) {
+        match &mut self.upgrade {
+            // One is under way: its result is that of the second wish too.
+            Some(upgrade) => upgrade.replies.extend(reply),
+            None => {
+                tracing::info!(program = %program.display(), "upgrade: asking the new program whether it can take over");
+                self.last_upgrade_error = None;
+                self.upgrade = Some(Upgrade {
+                    program,
+                    replies: reply.into_iter().collect(),
+                    step: Step::Waiting,
+                });
+            }
+        }
+    }
+
+    /// Nothing is under way that an upgrade would have to interrupt: no command waits, no app is being removed.
+    fn is_calm(&self) -> bool {
+        self.phase == Phase::Running
+            && self.waiters.is_empty()
+            && self.replanning == 0
+            && self.proxies.accepts()
+            && self
+                .apps
+                .values()
+                .all(|app| !app.removed && !app.is_rolling_out())
+    }
+
+    /// Goes on with an upgrade; true when it is time to execute the program.
+    pub(super) fn proceed_with_upgrade(&mut self) -> bool {
+        if self.upgrade.is_some() && self.phase != Phase::Running {
+            self.refuse_upgrade("paster is stopping");
+        }
+        let calm = self.is_calm();
+        let Some(upgrade) = &mut self.upgrade else {
+            return false;
+        };
+        match upgrade.step {
+            Step::Waiting if calm => {
+                upgrade.step = Step::Comparing;
+                let (replan, findings) = (self.replan.clone(), self.findings.0.clone());
+                tokio::task::spawn_blocking(move || {
+                    let _ = findings.blocking_send(Finding::Plan(Box::new(replan())));
+                });
+                false
+            }
+            Step::Agreed => calm,
+            _ => false,
+        }
+    }
+
+    /// The program that is to be executed.
+    pub fn successor(&self) -> Option<PathBuf> {
+        self.upgrade.as_ref().map(|upgrade| upgrade.program.clone())
+    }
+
+    /// True when the program is to be asked: then the state that it gets must be taken.
+    pub(super) fn wants_to_ask(&self) -> bool {
+        self.upgrade
+            .as_ref()
+            .is_some_and(|upgrade| upgrade.step == Step::Asking)
+    }
+
+    /// Shows the program a state as it would get it, and lets it think.
+    pub(super) async fn ask(&mut self, inputs: &mut Inputs) {
+        let program = self.successor().unwrap_or_default();
+        let file = match self.freeze(inputs).await {
+            Ok((state, descriptors)) => {
+                let state = State::new(state, &descriptors);
+                let file = state.write();
+                self.resume(state.content, descriptors);
+                file.map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error),
+        };
+        let Some(upgrade) = &mut self.upgrade else {
+            return;
+        };
+        match file {
+            Ok(file) => {
+                upgrade.step = Step::Asked;
+                let findings = self.findings.0.clone();
+                tokio::spawn(async move {
+                    let consent = upgrade::check(&program, file).await;
+                    let _ = findings.send(Finding::Consent(consent)).await;
+                });
+            }
+            Err(error) => self.refuse_upgrade(&error),
+        }
+    }
+
+    pub(super) fn found(&mut self, finding: Finding) {
+        let Some(upgrade) = &mut self.upgrade else {
+            return;
+        };
+        match finding {
+            Finding::Plan(plan) => match *plan {
+                Ok(plan) if diff::diff(&self.plan, &plan).is_empty() => upgrade.step = Step::Asking,
+                Ok(_) => self.refuse_upgrade(
+                    "the configuration has changed since it was read; `paster reload` first",
+                ),
+                Err(_) => {
+                    self.refuse_upgrade("the configuration is invalid now; `paster check` says why")
+                }
+            },
+            Finding::Consent(Ok(consent)) => {
+                tracing::info!(
+                    version = consent.version,
+                    "upgrade: the new program takes over"
+                );
+                upgrade.step = Step::Agreed;
+            }
+            Finding::Consent(Err(error)) => self.refuse_upgrade(&error),
+        }
+    }
+
+    fn refuse_upgrade(&mut self, why: &str) {
+        let Some(upgrade) = self.upgrade.take() else {
+            return;
+        };
+        tracing::error!("upgrade: {why}; nothing was changed");
+        for reply in upgrade.replies {
+            let _ = reply.send(Answer::Refused {
+                errors: vec![why.to_owned()],
+            });
+        }
+    }
+
+    /// Tells who asked that it is about to happen; what comes of it is seen in the status.
+    pub fn announce_upgrade(&mut self) {
+        let upgrades = self.upgrades;
+        for reply in self
+            .upgrade
+            .iter_mut()
+            .flat_map(|upgrade| upgrade.replies.drain(..))
+        {
+            let _ = reply.send(Answer::Upgrading { upgrades });
+        }
+    }
+
+    /// The program could not be executed: everything goes on.
+    pub fn upgrade_failed(&mut self, error: &str) {
+        tracing::error!("upgrade: {error}; nothing was changed");
+        self.upgrade = None;
+        self.last_upgrade_error = Some(error.to_owned());
+    }
+
+    /// Goes on from our own state of a moment ago.
+    pub fn resume(&mut self, state: FrozenDriver, descriptors: Descriptors) {
+        if let Err(error) = self.thaw(state, descriptors) {
+            // They are our own descriptors: that one is gone means that nothing can be relied upon.
+            tracing::error!(%error, "cannot go on after a pause; stopping");
+            self.stop_now();
+        }
+    }
+
+    /// Brings every conversation to rest and gives what another program needs to go on. What is said meanwhile is kept.
+    ///
+    /// # Errors
+    /// Something does not come to rest; then everything goes on as before.
+    pub async fn freeze(
+        &mut self,
+        inputs: &mut Inputs,
+    ) -> Result<(FrozenDriver, Descriptors), String> {
+        let deadline = Instant::now() + REST;
+        let mut descriptors = Descriptors::default();
+        let mut unheard = Unheard::default();
+        let workers: Vec<Resting> = self.apps.values().flat_map(AppRun::rest).collect();
+        let proxies = self.proxies.rest();
+        let mut conversations = BTreeMap::new();
+        let mut late = false;
+        for Resting { id, conversation } in workers {
+            match unheard.while_waiting(inputs, conversation, deadline).await {
+                Some(Ok((frozen, held))) => {
+                    descriptors.extend(held);
+                    conversations.insert(id, frozen);
+                }
+                // It has ended, and its last news is there.
+                Some(Err(_)) => {}
+                None => late = true,
+            }
+        }
+        let mut links: BTreeMap<Instance, proxy_link::Frozen> = BTreeMap::new();
+        for (instance, conversation) in proxies {
+            match unheard.while_waiting(inputs, conversation, deadline).await {
+                Some(Ok((frozen, held))) => {
+                    descriptors.extend(held);
+                    links.insert(instance, frozen);
+                }
+                Some(Err(_)) => {}
+                None => late = true,
+            }
+        }
+        unheard.take_rest(inputs);
+        let proxies = self.proxies.freeze(links);
+        let apps = self.apps.iter();
+        let apps = apps.map(|(number, app)| (*number, app.freeze(&mut conversations)));
+        let mut state = FrozenDriver {
+            surroundings: FrozenSurroundings::default(),
+            started: self.started,
+            upgrades: self.upgrades,
+            apps: apps.collect(),
+            next_number: self.next_number,
+            listeners: Vec::new(),
+            proxies,
+            table_version: self.table_version,
+            announced_ready: self.announced_ready,
+            unheard,
+        };
+        let copied = self.copy_descriptors(&mut state, &mut descriptors);
+        let failed = match copied {
+            Ok(()) if late => {
+                Some("something is just ending and does not come to rest; try again".to_owned())
+            }
+            Ok(()) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        match failed {
+            None => Ok((state, descriptors)),
+            Some(error) => {
+                self.resume(state, descriptors);
+                Err(error)
+            }
+        }
+    }
+
+    /// What we keep ourselves and a successor needs too.
+    fn copy_descriptors(
+        &self,
+        state: &mut FrozenDriver,
+        descriptors: &mut Descriptors,
+    ) -> io::Result<()> {
+        state.surroundings = self.surroundings.freeze(descriptors)?;
+        for bound in &self.listeners {
+            state.listeners.push(bound.freeze(descriptors)?);
+        }
+        Ok(())
+    }
+
+    /// Goes on from a state: our own, or that of the program that was in our place.
+    ///
+    /// # Errors
+    /// A descriptor that was not handed over, or an app that the configuration does not have.
+    pub fn thaw(&mut self, state: FrozenDriver, mut descriptors: Descriptors) -> io::Result<()> {
+        let mut before = std::mem::take(&mut self.apps);
+        for (number, app) in state.apps {
+            let spec = match before.remove(&number) {
+                Some(app) => Some(app.spec),
+                None => self.plan.apps.get(&app.name).cloned(),
+            };
+            let spec = spec.ok_or_else(|| io::Error::other(unknown(&app.name)))?;
+            self.numbers.insert(app.name.clone(), number);
+            let app = AppRun::thaw(&self.site, spec, app, &mut descriptors)?;
+            self.apps.insert(number, app);
+        }
+        self.started = state.started;
+        self.upgrades = state.upgrades;
+        self.next_number = state.next_number;
+        self.table_version = state.table_version;
+        self.announced_ready = state.announced_ready;
+        self.proxies.thaw(state.proxies, &mut descriptors)?;
+        if self.listeners.is_empty() {
+            for listener in state.listeners {
+                self.listeners
+                    .push(Bound::thaw(listener, &mut descriptors)?);
+            }
+        }
+        self.unheard = state.unheard;
+        Ok(())
+    }
+
+    /// Goes on in the place of another program: as our own version understands the configuration, and with a proxy of our own.
+    ///
+    /// # Errors
+    /// As for [`Driver::thaw`].
+    pub fn take_over(&mut self, state: FrozenDriver, descriptors: Descriptors) -> io::Result<()> {
+        self.thaw(state, descriptors)?;
+        self.upgrades += 1;
+        let apps: Vec<(u64, _)> = self
+            .apps
+            .iter()
+            .map(|(number, app)| (*number, app.spec.clone()))
+            .collect();
+        for (number, spec) in apps {
+            self.update_policy(number, spec);
+        }
+        self.replace_proxy();
+        Ok(())
+    }
+
+    /// What was said while everything was at rest.
+    pub(super) fn hear_the_unheard(&mut self) {
+        let Unheard {
+            news,
+            proxy_news,
+            orders,
+        } = std::mem::take(&mut self.unheard);
+        for (id, news) in news {
+            self.worker_news(id, news);
+        }
+        for (instance, news) in proxy_news {
+            self.proxy_news(instance, news);
+        }
+        for order in orders {
+            self.order(order);
+        }
+    }
+}
+
+impl FrozenDriver {
+    /// Whether the state is about the apps of `plan`.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn fits(&self, plan: &Plan) -> Result<(), String> {
+        let names: Vec<&String> = self.apps.values().map(|app| &app.name).collect();
+        if let Some(name) = names.iter().find(|name| !plan.apps.contains_key(**name)) {
+            return Err(unknown(name));
+        }
+        match plan.apps.keys().find(|name| !names.contains(name)) {
+            Some(name) => Err(format!(
+                "it reads an app `{name}` in the configuration that does not run"
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+fn unknown(app: &str) -> String {
+    format!("it does not find the running app `{app}` in the configuration")
+}
+
+impl Unheard {
+    /// Waits for an answer without letting the channels fill up. None: it is too late.
+    async fn while_waiting<T>(
+        &mut self,
+        inputs: &mut Inputs,
+        mut answer: oneshot::Receiver<T>,
+        deadline: Instant,
+    ) -> Option<Result<T, oneshot::error::RecvError>> {
+        loop {
+            tokio::select! {
+                answer = &mut answer => return Some(answer),
+                Some(news) = inputs.news.recv() => self.news.push(news),
+                Some(news) = inputs.proxy_news.recv() => self.proxy_news.push(news),
+                () = tokio::time::sleep_until(deadline.into()) => {
+                    // From here on it is refused; one that came in this very moment is taken.
+                    answer.close();
+                    return answer.try_recv().ok().map(Ok);
+                }
+            }
+        }
+    }
+
+    fn take_rest(&mut self, inputs: &mut Inputs) {
+        while let Ok(news) = inputs.news.try_recv() {
+            self.news.push(news);
+        }
+        while let Ok(news) = inputs.proxy_news.try_recv() {
+            self.proxy_news.push(news);
+        }
+        while let Ok(order) = inputs.orders.try_recv() {
+            self.orders.push(order);
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! The conversation with one keeper and its worker, from the order to start until nothing of the worker is left.
+//!
+//! It can be frozen into plain data and descriptors, and thawed again: by this program, or by the one that takes its place
+//! (`paster upgrade`).
+
+use super::launch::{News, Site, give_to_proxy};
+use super::machine::WorkerId;
+use super::notify::{self, Notice};
+use super::output::{self, Ring, Stream};
+use super::readiness;
+use super::upgrade::Descriptors;
+use crate::keeper::message::{Exit, FromKeeper, KeeperSpec, ToKeeper};
+use crate::plan::spec::Readiness;
+use crate::router::message::WorkerAddress;
+use crate::sys::process::Child;
+use futures_util::{SinkExt, StreamExt};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::os::fd::RawFd;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::net::{UnixDatagram, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::codec::{Framed, FramedParts, LinesCodec};
+use tokio_util::sync::CancellationToken;
+
+/// How long the rest of the output may take after everything that could write it was killed.
+const LAST_OUTPUT: Duration = Duration::from_millis(500);
+/// Longest message of a keeper: one step or error.
+const MAX_LINE: usize = 64 * 1024;
+
+/// A running worker, as the driver holds it. Dropping it ends the keeper and with it the worker.
+pub struct Launched {
+    pub address: WorkerAddress,
+    pub ring: Ring,
+    pub keeper_pid: u32,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+enum Order {
+    Tell(ToKeeper),
+    Freeze(oneshot::Sender<(Frozen, Descriptors)>),
+}
+
+impl Launched {
+    /// Unbounded, but a worker gets two orders in its life.
+    pub fn order(&self, order: ToKeeper) {
+        let _ = self.orders.send(Order::Tell(order));
+    }
+
+    /// Ends the conversation here and gives what is needed to go on with it. No answer: it is at its end, and tells so by
+    /// [`News`].
+    pub fn freeze(&self) -> oneshot::Receiver<(Frozen, Descriptors)> {
+        let (reply, frozen) = oneshot::channel();
+        let _ = self.orders.send(Order::Freeze(reply));
+        frozen
+    }
+
+    /// A worker whose conversation has ended; its last news is on its way.
+    pub fn ended(address: WorkerAddress, ring: Ring, keeper_pid: u32) -> Launched {
+        let (orders, _) = mpsc::unbounded_channel();
+        Launched {
+            address,
+            ring,
+            keeper_pid,
+            orders,
+        }
+    }
+}
+
+/// A conversation at rest. Descriptors are given by their numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Frozen {
+    link: RawFd,
+    /// What the keeper has said that was not yet a whole line.
+    unread: Vec<u8>,
+    notify: RawFd,
+    listener: Option<RawFd>,
+    streams: [FrozenStream; 2],
+    files: Vec<PathBuf>,
+    readiness: Readiness,
+    spawned: bool,
+    ready: bool,
+}
+
+/// A pipe of the worker's output; none at its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct FrozenStream {
+    pipe: Option<RawFd>,
+    /// The beginning of a line.
+    partial: Vec<u8>,
+}
+
+/// Everything that belongs to the conversation but the reading of the output.
+pub(super) struct Conversation {
+    pub(super) id: WorkerId,
+    pub(super) keeper: Child,
+    pub(super) link: Framed<UnixStream, LinesCodec>,
+    pub(super) notify: UnixDatagram,
+    /// Removed at the end.
+    pub(super) files: Vec<PathBuf>,
+    pub(super) proxy_uid: Option<u32>,
+    pub(super) readiness: Readiness,
+    /// The worker's listening socket, where we created it.
+    pub(super) listener: Option<UnixListener>,
+    pub(super) address: WorkerAddress,
+    pub(super) spawned: bool,
+    pub(super) ready: bool,
+}
+
+pub(super) fn framed(link: UnixStream) -> Framed<UnixStream, LinesCodec> {
+    Framed::new(link, LinesCodec::new_with_max_length(MAX_LINE))
+}
+
+/// Begins the conversation, with `spec` unless the keeper has it already.
+pub(super) fn start(
+    site: &Site,
+    app: &str,
+    slot: u32,
+    conversation: Conversation,
+    spec: Option<KeeperSpec>,
+    streams: [Stream; 2],
+    ring: Ring,
+) -> Launched {
+    let prefix = format!("[{app}:{slot}] ");
+    let stop = CancellationToken::new();
+    let [stdout, stderr] = streams;
+    let pump = |stream, sink: &output::Sink| {
+        let (prefix, ring, sink) = (prefix.clone(), ring.clone(), sink.clone());
+        tokio::spawn(output::pump(stream, prefix, ring, sink, stop.clone()))
+    };
+    let pumps = [pump(stdout, &site.stdout), pump(stderr, &site.stderr)];
+    let (orders, received) = mpsc::unbounded_channel();
+    let launched = Launched {
+        address: conversation.address.clone(),
+        ring,
+        keeper_pid: conversation.keeper.pid(),
+        orders,
+    };
+    let task = Task {
+        conversation,
+        news: site.news.clone(),
+        orders: received,
+        pumps,
+        stop,
+    };
+    tokio::spawn(task.run(spec));
+    launched
+}
+
+/// Goes on with a frozen conversation.
+///
+/// # Errors
+/// A descriptor that was not handed over, or that the runtime cannot watch.
+pub(super) fn thaw(
+    site: &Site,
+    app: &str,
+    slot: u32,
+    id: WorkerId,
+    (keeper_pid, address, ring): (u32, WorkerAddress, Ring),
+    frozen: Frozen,
+    descriptors: &mut Descriptors,
+) -> io::Result<Launched> {
+    let link = std::os::unix::net::UnixStream::from(descriptors.take(frozen.link)?);
+    let notify = std::os::unix::net::UnixDatagram::from(descriptors.take(frozen.notify)?);
+    let mut parts = FramedParts::new::<String>(
+        UnixStream::from_std(link)?,
+        LinesCodec::new_with_max_length(MAX_LINE),
+    );
+    parts.read_buf.extend_from_slice(&frozen.unread);
+    let listener = match frozen.listener {
+        Some(number) => Some(UnixListener::from(descriptors.take(number)?)),
+        None => None,
+    };
+    let mut stream = |frozen: FrozenStream| -> io::Result<Stream> {
+        let pipe = match frozen.pipe {
+            Some(number) => Some(tokio::net::unix::pipe::Receiver::from_owned_fd(
+                descriptors.take(number)?,
+            )?),
+            None => None,
+        };
+        Ok(Stream::resume(pipe, frozen.partial))
+    };
+    let [stdout, stderr] = frozen.streams;
+    let streams = [stream(stdout)?, stream(stderr)?];
+    let conversation = Conversation {
+        id,
+        keeper: Child::watch(keeper_pid)?,
+        link: Framed::from_parts(parts),
+        notify: UnixDatagram::from_std(notify)?,
+        files: frozen.files,
+        proxy_uid: site.proxy_uid,
+        readiness: frozen.readiness,
+        listener,
+        address,
+        spawned: frozen.spawned,
+        ready: frozen.ready,
+    };
+    Ok(start(site, app, slot, conversation, None, streams, ring))
+}
+
+struct Task {
+    conversation: Conversation,
+    news: mpsc::Sender<(WorkerId, News)>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    pumps: [JoinHandle<Stream>; 2],
+    stop: CancellationToken,
+}
+
+enum End {
+    Ended(News),
+    Freeze(oneshot::Sender<(Frozen, Descriptors)>),
+}
+
+impl Task {
+    async fn run(mut self, spec: Option<KeeperSpec>) {
+        match self.converse(spec).await {
+            End::Freeze(reply) => {
+                // Who asked waits for this. (If not, paster is on its way out, and the end of the link ends the keeper.)
+                let _ = reply.send(self.freeze().await);
+            }
+            End::Ended(news) => self.finish(news).await,
+        }
+    }
+
+    async fn finish(self, news: News) {
+        // The keeper goes when nothing of the worker is left.
+        let _ = self.conversation.keeper.wait().await;
+        let all_read = async {
+            for pump in self.pumps {
+                let _ = pump.await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_OUTPUT, all_read).await;
+        self.stop.cancel();
+        for file in &self.conversation.files {
+            let _ = if file.is_dir() {
+                fs::remove_dir_all(file)
+            } else {
+                fs::remove_file(file)
+            };
+        }
+        // The driver is gone only when paster ends.
+        let _ = self.news.send((self.conversation.id, news)).await;
+    }
+
+    async fn freeze(self) -> (Frozen, Descriptors) {
+        let mut descriptors = Descriptors::default();
+        self.stop.cancel();
+        let mut streams = Vec::new();
+        for pump in self.pumps {
+            let (pipe, partial) = match pump.await {
+                Ok(stream) => stream.into_parts(),
+                Err(_) => (None, Vec::new()),
+            };
+            let pipe = pipe
+                .and_then(|pipe| pipe.into_nonblocking_fd().ok())
+                .map(|fd| descriptors.put(fd));
+            streams.push(FrozenStream { pipe, partial });
+        }
+        let Conversation {
+            link,
+            notify,
+            listener,
+            files,
+            readiness,
+            spawned,
+            ready,
+            ..
+        } = self.conversation;
+        let parts = link.into_parts();
+        let unread = parts.read_buf.to_vec();
+        let mut put =
+            |fd: io::Result<std::os::fd::OwnedFd>| fd.map_or(-1, |fd| descriptors.put(fd));
+        let link = put(parts.io.into_std().map(Into::into));
+        let notify = put(notify.into_std().map(Into::into));
+        let listener = listener.map(|listener| put(Ok(listener.into())));
+        let [stdout, stderr] = <[FrozenStream; 2]>::try_from(streams)
+            .unwrap_or_else(|_| unreachable!("there are two pumps"));
+        let frozen = Frozen {
+            link,
+            unread,
+            notify,
+            listener,
+            streams: [stdout, stderr],
+            files,
+            readiness,
+            spawned,
+            ready,
+        };
+        (frozen, descriptors)
+    }
+
+    /// From the order to start until the worker's end.
+    async fn converse(&mut self, spec: Option<KeeperSpec>) -> End {
+        let lost = || {
+            End::Ended(News::Exited {
+                exit: Exit::Unknown,
+            })
+        };
+        let Conversation {
+            id,
+            link,
+            notify,
+            proxy_uid,
+            readiness,
+            listener,
+            address,
+            spawned,
+            ready,
+            ..
+        } = &mut self.conversation;
+        if let Some(spec) = spec {
+            let Ok(text) = serde_json::to_string(&spec) else {
+                return lost();
+            };
+            if link.send(text).await.is_err() {
+                return lost();
+            }
+        }
+        let own_socket = listener.is_none();
+        let probed = listener
+            .as_ref()
+            .and_then(|listener| listener.try_clone().ok());
+        let mut probe: Pin<Box<dyn Future<Output = ()> + Send + '_>> =
+            Box::pin(readiness::wait(readiness, address, probed));
+        let share_own_socket = || {
+            if own_socket && let WorkerAddress::Unix(path) = &*address {
+                // A socket that the program made itself belongs to its user.
+                let _ = give_to_proxy(path, *proxy_uid);
+            }
+        };
+        let mut datagram = vec![0; 4096];
+        loop {
+            let said = tokio::select! {
+                line = link.next() => match line {
+                    Some(Ok(line)) => match serde_json::from_str(&line) {
+                        Ok(FromKeeper::Spawned { pid }) => {
+                            *spawned = true;
+                            News::Spawned { pid }
+                        }
+                        Ok(FromKeeper::Failed { step, error }) => {
+                            return End::Ended(News::Failed { step, error });
+                        }
+                        Ok(FromKeeper::Exited { exit }) => {
+                            return End::Ended(News::Exited { exit });
+                        }
+                        Err(_) => continue,
+                    },
+                    Some(Err(_)) | None => return lost(),
+                },
+                order = self.orders.recv() => match order {
+                    // No driver any more: the end of the link ends the keeper and the worker.
+                    None => return lost(),
+                    Some(Order::Freeze(reply)) if reply.is_closed() => continue,
+                    Some(Order::Freeze(reply)) => return End::Freeze(reply),
+                    Some(Order::Tell(order)) => {
+                        if let Ok(text) = serde_json::to_string(&order) {
+                            let _ = link.send(text).await;
+                        }
+                        continue;
+                    }
+                },
+                Ok(length) = notify.recv(&mut datagram) => {
+                    for notice in notify::parse(&datagram[..length]) {
+                        let said = match notice {
+                            Notice::Ready if *ready => continue,
+                            Notice::Ready => {
+                                *ready = true;
+                                // Ends its connection too: a server that serves one at a time would wait for it.
+                                probe = Box::pin(std::future::pending());
+                                share_own_socket();
+                                News::Ready
+                            }
+                            Notice::Status(text) => News::Status(text),
+                            Notice::Extend(by) => News::Extend(by),
+                            Notice::Alive => News::Alive,
+                            Notice::Stopping => News::Status("stopping".to_owned()),
+                        };
+                        let _ = self.news.send((*id, said)).await;
+                    }
+                    continue;
+                }
+                () = &mut probe, if *spawned && !*ready => {
+                    *ready = true;
+                    share_own_socket();
+                    News::Ready
+                }
+            };
+            let _ = self.news.send((*id, said)).await;
+        }
+    }
+}
