@@ -234,13 +234,3 @@ fn ttin_and_ttou_add_and_take_away_a_worker() {
     assert_eq!(status.app("home").pid(), first);
 }
 
-#[test]
-fn a_signal_that_means_nothing_yet_is_ignored_with_a_word() {
-    let mut paster = Site::new().actor("home", "/").serve();
-    paster.expect_log("SIGUSR2 is ignored");
-    let pid = paster.status().app("home").pid();
-    paster.signal(Signal::SIGUSR2);
-    paster.wait_for_log("SIGUSR2 is ignored");
-    assert_eq!(paster.get("/").status, 200);
-    assert_eq!(paster.status().app("home").pid(), pid);
-}
