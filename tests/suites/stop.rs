@@ -233,4 +233,3 @@ fn ttin_and_ttou_add_and_take_away_a_worker() {
     let status = paster.wait_until("one is left", |s| s.app("home").workers.len() == 1);
     assert_eq!(status.app("home").pid(), first);
 }
-
