@@ -3,7 +3,7 @@
 //! Bind early, start late: the addresses are known (and refused, if they must be) before the first process exists.
 
 use crate::config::problem::Problem;
-use crate::control;
+use crate::control::{self, feed::Feed, journal, protocol::Event, server::Feeds};
 use crate::plan::spec::Plan;
 use crate::supervise::access_log;
 use crate::supervise::bind::bind;
@@ -13,12 +13,14 @@ use crate::supervise::output::Sink;
 use crate::sys::rundir::{RunDir, RunDirError};
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::ChronoLocal;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 
 /// What `paster serve` was asked to do, resolved.
 pub struct Serve {
@@ -94,7 +96,8 @@ async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), Serve
 
     let (stdout, _stdout_guard) = writer(io::stdout());
     let (stderr, _stderr_guard) = writer(io::stderr());
-    init_log(stderr.clone());
+    let events = Feed::new(journal::KEPT);
+    init_log(stderr.clone(), events.clone());
     let (news_sender, news) = mpsc::channel(1024);
     let (proxy_sender, proxy_news) = mpsc::channel(1024);
     let (call_sender, calls) = mpsc::channel(64);
@@ -102,6 +105,9 @@ async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), Serve
     let server = tokio::spawn(control::server::serve(
         control,
         call_sender,
+        Feeds {
+            events: events.clone(),
+        },
         connections.clone(),
     ));
     let site = Site {
@@ -130,6 +136,8 @@ async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), Serve
     )
     .await;
     server.abort();
+    // Followers have read everything when their stream ends.
+    events.end();
     connections.close();
     let _ = tokio::time::timeout(LAST_ANSWERS, connections.wait()).await;
     Ok(())
@@ -161,20 +169,25 @@ fn writer(
 
 /// The log for people at a terminal: local time of day, colours (unless `NO_COLOR` is set). Anywhere else each line can
 /// stand alone: full timestamps in UTC, no escapes.
-fn init_log(writer: NonBlocking) {
+///
+/// Lines that are events go to `events` as well, whatever the log shows.
+fn init_log(writer: NonBlocking, events: Feed<Arc<Event>>) {
     let filter = EnvFilter::try_from_env("PASTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let log = tracing_subscriber::fmt::layer()
         .with_target(false)
         .with_writer(writer);
-    // Set once in the life of the process, so the only error is impossible.
-    let _ = if io::stderr().is_terminal() {
+    let log = if io::stderr().is_terminal() {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let log = log.with_timer(ChronoLocal::new("%H:%M:%S".to_owned()));
-        tracing::subscriber::set_global_default(log.with_ansi(colour).finish())
+        let timer = ChronoLocal::new("%H:%M:%S".to_owned());
+        log.with_timer(timer).with_ansi(colour).boxed()
     } else {
-        tracing::subscriber::set_global_default(log.with_ansi(false).finish())
+        log.with_ansi(false).boxed()
     };
+    let subscriber = tracing_subscriber::registry()
+        .with(log.with_filter(filter))
+        .with(journal::layer(events));
+    // Set once in the life of the process, so the only error is impossible.
+    let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
 /// Signals, translated into orders. The handlers are in place before the first process is started.

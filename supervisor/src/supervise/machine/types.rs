@@ -187,6 +187,8 @@ pub enum Report {
     },
     /// The app has no process until a request comes.
     Asleep,
+    /// On demand, and a request has come.
+    Woken,
     Stopped {
         id: WorkerId,
         exit: Exit,
@@ -204,6 +206,21 @@ pub enum AppState {
     Stopped,
     /// On demand, without a process.
     Idle,
+}
+
+impl AppState {
+    /// As `paster status` shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            AppState::Starting => "starting",
+            AppState::Ready => "ready",
+            AppState::Degraded => "degraded",
+            AppState::Backoff => "backoff",
+            AppState::Failed => "failed",
+            AppState::Stopped => "stopped",
+            AppState::Idle => "idle",
+        }
+    }
 }
 
 /// `exited with status 3`, `was killed by signal 11 (SIGSEGV)`.
