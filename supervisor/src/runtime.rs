@@ -3,7 +3,8 @@
 //! Bind early, start late: the addresses are known (and refused, if they must be) before the first process exists.
 
 use crate::config::problem::Problem;
-use crate::control::{self, protocol::Answer};
+use crate::control::protocol::{Answer, Event};
+use crate::control::{self, feed::Feed, journal, server::Feeds};
 use crate::plan::spec::Plan;
 use crate::supervise::access_log;
 use crate::supervise::bind::{Bound, bind};
@@ -19,6 +20,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
@@ -26,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::ChronoLocal;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 
 /// What `paster serve` was asked to do, resolved.
 pub struct Serve {
@@ -84,7 +87,7 @@ struct Holdings {
     control: UnixListener,
     proxy_uid: Option<u32>,
     /// The state of the program in whose place we are.
-    inherited: Option<(FrozenDriver, Descriptors)>,
+    inherited: Option<(String, FrozenDriver, Descriptors)>,
 }
 
 /// Whether this program could take over from the one that has written `state`, with the configuration as it reads it.
@@ -139,7 +142,7 @@ impl Holdings {
             listeners: Vec::new(),
             control: descriptors.take(surroundings.control)?.into(),
             proxy_uid: proxy_uid(),
-            inherited: Some((driver, descriptors)),
+            inherited: Some((state.version, driver, descriptors)),
         })
     }
 }
@@ -172,7 +175,11 @@ async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), Serve
         Output::open(|| Box::new(io::stderr())),
     ];
     let [stdout, stderr] = outputs.each_ref().map(|output| output.sink.clone());
-    init_log(stderr.clone());
+    let events = match &inherited {
+        None => Feed::new(journal::KEPT),
+        Some((_, state, _)) => state.surroundings.events(),
+    };
+    init_log(stderr.clone(), events.clone());
     let (news_sender, news) = mpsc::channel(1024);
     let (proxy_sender, proxy_news) = mpsc::channel(1024);
     let (call_sender, calls) = mpsc::channel(64);
@@ -196,6 +203,7 @@ async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), Serve
         run_dir: run_dir.path().to_path_buf(),
         lock: run_dir.lock()?,
         control: control.try_clone()?.into(),
+        events: events.clone(),
     };
     let mut driver = Driver::new(
         site,
@@ -208,20 +216,25 @@ async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), Serve
     );
     match inherited {
         None => driver.start_all(),
-        Some((state, descriptors)) => driver.take_over(state, descriptors)?,
+        Some((from, state, descriptors)) => driver.take_over(&from, state, descriptors)?,
     }
     loop {
         let connections = TaskTracker::new();
         let server = tokio::spawn(control::server::serve(
             control.try_clone()?,
             call_sender.clone(),
+            Feeds {
+                events: events.clone(),
+            },
             connections.clone(),
         ));
         let outcome = driver.run(&mut inputs).await;
+        server.abort();
         if outcome == Outcome::Upgrade {
             driver.announce_upgrade();
         }
-        server.abort();
+        // Followers have read everything when their stream ends.
+        events.end();
         connections.close();
         let last_calls = async {
             while let Some((_, reply)) = inputs.calls.recv().await {
@@ -242,6 +255,7 @@ async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), Serve
         let error = hand_over(&mut driver, &mut inputs, &mut outputs).await;
         hold_signals(false)?;
         outputs.iter_mut().for_each(Output::reopen);
+        events.begin();
         driver.upgrade_failed(&error);
     }
 }
@@ -336,20 +350,25 @@ fn writer(target: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard)
 
 /// The log for people at a terminal: local time of day, colours (unless `NO_COLOR` is set). Anywhere else each line can
 /// stand alone: full timestamps in UTC, no escapes.
-fn init_log(sink: Sink) {
+///
+/// Lines that are events go to `events` as well, whatever the log shows.
+fn init_log(sink: Sink, events: Feed<Arc<Event>>) {
     let filter = EnvFilter::try_from_env("PASTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let log = tracing_subscriber::fmt::layer()
         .with_target(false)
         .with_writer(move || sink.writer());
-    // Set once in the life of the process, so the only error is impossible.
-    let _ = if io::stderr().is_terminal() {
+    let log = if io::stderr().is_terminal() {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let log = log.with_timer(ChronoLocal::new("%H:%M:%S".to_owned()));
-        tracing::subscriber::set_global_default(log.with_ansi(colour).finish())
+        let timer = ChronoLocal::new("%H:%M:%S".to_owned());
+        log.with_timer(timer).with_ansi(colour).boxed()
     } else {
-        tracing::subscriber::set_global_default(log.with_ansi(false).finish())
+        log.with_ansi(false).boxed()
     };
+    let subscriber = tracing_subscriber::registry()
+        .with(log.with_filter(filter))
+        .with(journal::layer(events));
+    // Set once in the life of the process, so the only error is impossible.
+    let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
 /// The signals that are orders.

@@ -5,6 +5,7 @@ mod harness;
 
 mod crash;
 mod descriptors;
+mod events;
 mod examples;
 mod exec;
 mod fixtures;

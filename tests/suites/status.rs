@@ -135,7 +135,7 @@ fn every_command_exits_with_3_when_nothing_runs() {
     let site = Site::new().actor("home", "/");
     site.write();
     let run_dir = site.run_dir().display().to_string();
-    for command in ["status", "restart", "reload", "stop", "start"] {
+    for command in ["status", "restart", "reload", "stop", "start", "events"] {
         let result = Paster::run(&site, &[command, "site.ini", "--run-dir", &run_dir]);
         assert_eq!(result.code, Some(3), "{command}: {result:#?}");
         assert!(
@@ -161,4 +161,20 @@ fn the_json_of_a_restart_says_what_was_done() {
     assert_eq!(value["apps"][0]["action"], "restarted");
     assert_eq!(value["apps"][0]["generation"], 2);
     assert!(value["apps"][0]["error"].is_null());
+}
+
+#[test]
+fn the_json_says_that_nothing_runs() {
+    let site = Site::new().actor("home", "/");
+    site.write();
+    let run_dir = site.run_dir().display().to_string();
+    for command in ["status", "restart", "reload", "stop", "start", "events"] {
+        let words = [command, "site.ini", "--run-dir", &run_dir, "--json"];
+        let result = Paster::run(&site, &words);
+        assert_eq!(result.code, Some(3), "{command}: {result:#?}");
+        let outcome: Value = serde_json::from_str(&result.stdout).expect("it is JSON");
+        assert_eq!(outcome["ok"], false, "{command}: {outcome}");
+        assert_eq!(outcome["error"]["class"], "not_running", "{outcome}");
+        assert!(outcome["error"]["hint"].is_string(), "{outcome}");
+    }
 }

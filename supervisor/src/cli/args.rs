@@ -1,7 +1,9 @@
 //! What was typed; checked alone, resolved nowhere.
 
+use crate::plan::units;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Serve the applications of a Paste Deploy file, each in processes of its own.
 #[derive(Debug, Parser)]
@@ -27,6 +29,8 @@ pub(crate) enum Command {
     Start(AppsArgs),
     /// Let this version of paster (or another program) take over a running one, with everything that runs
     Upgrade(UpgradeArgs),
+    /// Show what has happened
+    Events(EventsArgs),
     /// Check a configuration: listeners, routes, apps, settings, warnings
     Check(CheckArgs),
     /// Print the route table, or which app gets a URL
@@ -153,6 +157,27 @@ pub(crate) struct UpgradeArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) program: Option<PathBuf>,
     /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+    /// Only events of these apps [default: all, and those of the site]
+    #[arg(value_name = "APP")]
+    pub(crate) apps: Vec<String>,
+    /// Go on with new events until paster ends
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only the last so many [default: all that are kept; with --follow 10]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) lines: Option<usize>,
+    /// Only events of the last, e.g., 10m
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) since: Option<Duration>,
+    /// Print each event as JSON on a line of its own
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -2,8 +2,10 @@
 
 mod args;
 mod check;
+mod events;
 mod exit;
 mod member;
+mod outcome;
 mod output;
 mod problems;
 mod remote;
@@ -31,6 +33,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Stop(args) => remote::stop(&args),
         Command::Start(args) => remote::start(&args),
         Command::Upgrade(args) => upgrade::run(&args),
+        Command::Events(args) => events::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Routes(args) => routes::run(&args),
     };

@@ -11,3 +11,13 @@ pub(crate) fn answer(text: &str) {
 pub(crate) fn message(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
+
+/// Prints a line of an answer that goes on.
+///
+/// # Errors
+/// Nobody reads any more.
+pub(crate) fn line(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}

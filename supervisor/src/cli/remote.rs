@@ -2,10 +2,11 @@
 
 use super::args::{AppsArgs, SiteArgs, StatusArgs};
 use super::exit::Exit;
-use super::{output, site};
+use super::{check, outcome, output, site};
 use crate::control::client::{self, ControlError};
-use crate::control::protocol::{Answer, AppResult, Command, Failure, Status};
+use crate::control::protocol::{Answer, Command, Status};
 use crate::sys::rundir;
+use std::path::{Path, PathBuf};
 
 /// Time between two tries while paster is being upgraded.
 const AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
@@ -14,7 +15,7 @@ pub(crate) fn status(args: &StatusArgs) -> Exit {
     match call(&args.site, &Command::Status) {
         Ok(Answer::Status(status)) => {
             if args.json {
-                print_json(&status);
+                output::answer(&check::json(&status));
             } else {
                 output::answer(&render_status(&status));
             }
@@ -64,17 +65,30 @@ pub(crate) fn reload(args: &StatusArgs) -> Exit {
     finish(call(&args.site, &Command::Reload), args.json)
 }
 
-pub(crate) fn call(site: &SiteArgs, command: &Command) -> Result<Answer, ControlError> {
+/// Where the paster listens that serves this site.
+pub(crate) fn socket(site: &SiteArgs) -> PathBuf {
     let run_dir = rundir::locate(&site::config_path(&site.config), site.run_dir.as_deref());
-    let socket = rundir::control_socket(&run_dir);
+    rundir::control_socket(&run_dir)
+}
+
+/// Runs what waits for paster.
+pub(crate) fn block_on<T>(
+    socket: &Path,
+    work: impl Future<Output = Result<T, ControlError>>,
+) -> Result<T, ControlError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| ControlError::Connect {
-        path: socket.clone(),
+        path: socket.to_path_buf(),
         error,
     })?;
-    runtime.block_on(async {
+    runtime.block_on(work)
+}
+
+pub(crate) fn call(site: &SiteArgs, command: &Command) -> Result<Answer, ControlError> {
+    let socket = socket(site);
+    block_on(&socket, async {
         loop {
             match client::call(&socket, command).await {
                 // A new version is just taking over.
@@ -86,92 +100,15 @@ pub(crate) fn call(site: &SiteArgs, command: &Command) -> Result<Answer, Control
 }
 
 pub(crate) fn finish(answer: Result<Answer, ControlError>, json: bool) -> Exit {
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(error) => {
-            output::message(&format!("error: {error}"));
-            return match error {
-                ControlError::NotRunning(_) => {
-                    output::message(
-                        "hint: start it with `paster serve --isolate CONFIG`; if it runs, give the same CONFIG and --run-dir, as the same user",
-                    );
-                    Exit::NotRunning
-                }
-                ControlError::Connect { error, .. }
-                    if error.kind() == std::io::ErrorKind::PermissionDenied =>
-                {
-                    output::message("hint: run it as the user who runs `paster serve`, or as root");
-                    Exit::Failed
-                }
-                _ => Exit::Failed,
-            };
-        }
-    };
-    if json {
-        print_json(&answer);
-    }
     match answer {
-        Answer::Refused { errors } => {
-            if !json {
-                for error in errors {
-                    output::message(&format!("error: {error}"));
-                }
-            }
-            Exit::Failed
+        Ok(Answer::Done { apps }) => outcome::done(&apps, json),
+        Ok(Answer::Refused { errors }) => outcome::fail(&ControlError::Refused(errors), json),
+        Ok(Answer::Status(_) | Answer::Upgrading { .. } | Answer::Again) => {
+            let error = "what nobody asked for".to_owned();
+            outcome::fail(&ControlError::Strange(error), json)
         }
-        Answer::Done { apps } => {
-            if !json {
-                apps.iter().for_each(print_result);
-            }
-            if apps.iter().any(|app| app.error.is_some()) {
-                Exit::Failed
-            } else {
-                Exit::Ok
-            }
-        }
-        Answer::Status(_) | Answer::Upgrading { .. } => Exit::Ok,
-        Answer::Again => Exit::Failed,
+        Err(error) => outcome::fail(&error, json),
     }
-}
-
-pub(crate) fn print_json(value: &impl serde::Serialize) {
-    match serde_json::to_string_pretty(value) {
-        Ok(text) => output::answer(&text),
-        Err(error) => output::message(&format!("error: {error}")),
-    }
-}
-
-fn print_result(result: &AppResult) {
-    match &result.error {
-        None if result.generation > 0 => {
-            output::answer(&format!(
-                "{}: {} (generation {})",
-                result.app, result.action, result.generation
-            ));
-        }
-        None => output::answer(&format!("{}: {}", result.app, result.action)),
-        Some(failure) => output::message(&render_failure(&result.app, failure)),
-    }
-}
-
-fn render_failure(app: &str, failure: &Failure) -> String {
-    let mut text = format!(
-        "error: the new workers of `{app}` did not come up: a worker {}",
-        failure.what
-    );
-    if let Some(step) = &failure.step {
-        text.push_str(&format!("\n   = last step: {step}"));
-    }
-    for (n, line) in failure.last_output.iter().enumerate() {
-        let label = if n == 0 {
-            "last output:"
-        } else {
-            "            "
-        };
-        text.push_str(&format!("\n   = {label} {line}"));
-    }
-    text.push_str("\nhint: if the app was serving, its old workers still are; correct the cause and repeat the command");
-    text
 }
 
 fn render_status(status: &Status) -> String {

@@ -3,7 +3,8 @@
 use super::args::UpgradeArgs;
 use super::exit::Exit;
 use super::output;
-use super::remote;
+use super::{check, remote};
+use crate::config::problem::Problem;
 use crate::control::protocol::{Answer, Command, Status};
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,7 @@ fn wait(args: &UpgradeArgs, before: &Status, upgrades: u64) -> Exit {
         match answer {
             Ok(Answer::Status(status)) if status.upgrades > upgrades => {
                 if args.json {
-                    remote::print_json(&status);
+                    output::answer(&check::json(&status));
                 } else {
                     output::answer(&format!(
                         "paster {} took over from paster {} (pid {})",
@@ -56,7 +57,7 @@ fn wait(args: &UpgradeArgs, before: &Status, upgrades: u64) -> Exit {
             })) => {
                 return remote::finish(
                     Ok(Answer::Refused {
-                        errors: vec![error],
+                        errors: vec![Problem::new("Upgrade", error)],
                     }),
                     args.json,
                 );

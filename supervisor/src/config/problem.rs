@@ -1,10 +1,10 @@
 //! A problem in a configuration: what, where, and what to do next.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// A position in an INI file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     pub file: PathBuf,
     /// From 1.
@@ -12,10 +12,11 @@ pub struct Place {
 }
 
 /// An error or a warning about a configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// The exception class that Paste Deploy raises in this situation, e.g. `LookupError`
-    /// (paste-semantics section 11); for problems of our own settings `SettingError`; for warnings `Warning`.
+    /// (paste-semantics section 11); for problems of our own settings `SettingError`; for warnings `Warning`; for
+    /// what a running paster refuses `Refused`.
     pub class: String,
     /// A lower-case fragment without full stop.
     pub message: String,

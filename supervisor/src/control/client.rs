@@ -1,11 +1,17 @@
 //! The calling side of the control socket.
 
 use super::protocol::{Answer, Command};
-use bytes::Bytes;
-use http::Request;
+use super::query::Query;
+use super::stream::Line;
+use crate::config::problem::Problem;
+use bytes::{Buf, Bytes, BytesMut};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 
@@ -20,10 +26,61 @@ pub enum ControlError {
     Lost,
     #[error("paster answered what this version does not understand: {0}")]
     Strange(String),
+    /// Of another user.
+    #[error("{0}")]
+    NotAllowed(String),
+    #[error("paster refuses that")]
+    Refused(Vec<Problem>),
 }
 
 /// Sends a command and waits for its answer, as long as that takes.
 pub async fn call(socket: &Path, command: &Command) -> Result<Answer, ControlError> {
+    let body = serde_json::to_vec(command).map_err(strange)?;
+    let request = Request::post("/v1/command").body(Full::new(Bytes::from(body)));
+    answer(send(socket, request).await?).await
+}
+
+/// Reads a stream, for instance `/v1/events`, line by line until it ends or `line` has enough.
+///
+/// # Errors
+/// [`ControlError::Lost`] where it did not end well: paster was killed, or replaced itself.
+pub async fn stream<T: DeserializeOwned>(
+    socket: &Path,
+    path: &str,
+    query: &Query,
+    mut line: impl FnMut(Line<T>) -> ControlFlow<()>,
+) -> Result<(), ControlError> {
+    let request = Request::get(format!("{path}?{}", query.write())).body(Full::default());
+    let response = send(socket, request).await?;
+    if response.status() != StatusCode::OK {
+        return match answer(response).await? {
+            Answer::Refused { errors } => Err(ControlError::Refused(errors)),
+            other => Err(ControlError::Strange(format!("{other:?}"))),
+        };
+    }
+    let mut body = response.into_body();
+    let mut text = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ControlError::Lost)?;
+        text.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+            let item = serde_json::from_slice(&text[..end]).map_err(strange)?;
+            text.advance(end + 1);
+            if line(item).is_break() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn send(
+    socket: &Path,
+    request: http::Result<Request<Full<Bytes>>>,
+) -> Result<Response<Incoming>, ControlError> {
+    let mut request = request.map_err(strange)?;
+    let host = http::HeaderValue::from_static("paster");
+    request.headers_mut().insert(http::header::HOST, host);
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|error| match error.kind() {
@@ -39,21 +96,25 @@ pub async fn call(socket: &Path, command: &Command) -> Result<Answer, ControlErr
         .await
         .map_err(|_| ControlError::Lost)?;
     tokio::spawn(connection);
-    let body =
-        serde_json::to_vec(command).map_err(|error| ControlError::Strange(error.to_string()))?;
-    let request = Request::post("/v1/command")
-        .header(http::header::HOST, "paster")
-        .body(Full::new(Bytes::from(body)))
-        .map_err(|error| ControlError::Strange(error.to_string()))?;
-    let response = sender
+    sender
         .send_request(request)
         .await
-        .map_err(|_| ControlError::Lost)?;
-    let body = response
-        .into_body()
-        .collect()
-        .await
-        .map_err(|_| ControlError::Lost)?
-        .to_bytes();
-    serde_json::from_slice(&body).map_err(|error| ControlError::Strange(error.to_string()))
+        .map_err(|_| ControlError::Lost)
+}
+
+async fn answer(response: Response<Incoming>) -> Result<Answer, ControlError> {
+    let status = response.status();
+    let body = response.into_body().collect().await;
+    let body = body.map_err(|_| ControlError::Lost)?.to_bytes();
+    match serde_json::from_slice(&body).map_err(strange)? {
+        Answer::Refused { errors } if status == StatusCode::FORBIDDEN => {
+            let why = errors.into_iter().map(|error| error.message).next();
+            Err(ControlError::NotAllowed(why.unwrap_or_default()))
+        }
+        answer => Ok(answer),
+    }
+}
+
+fn strange(error: impl ToString) -> ControlError {
+    ControlError::Strange(error.to_string())
 }

@@ -1,6 +1,8 @@
 //! What is said on the control socket. Fields are only ever added.
 
+use crate::config::problem::Problem;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::path::PathBuf;
 
 /// Version of [`Status`].
@@ -30,6 +32,10 @@ pub enum Command {
     Start {
         apps: Vec<String>,
     },
+    /// Nothing, if there are these apps.
+    Find {
+        apps: Vec<String>,
+    },
 }
 
 /// The answer to any command.
@@ -50,8 +56,17 @@ pub enum Answer {
     Again,
     /// The command as a whole was not possible, e.g. an invalid configuration or an unknown app.
     Refused {
-        errors: Vec<String>,
+        errors: Vec<Problem>,
     },
+}
+
+impl Answer {
+    /// Refuses with a sentence.
+    pub fn refused(why: impl Into<String>) -> Answer {
+        Answer::Refused {
+            errors: vec![Problem::new("Refused", why)],
+        }
+    }
 }
 
 /// How a command ended for one app.
@@ -130,4 +145,25 @@ pub struct WorkerStatus {
     pub rss_bytes: Option<u64>,
     /// The last `STATUS=` of the worker.
     pub status: Option<String>,
+}
+
+/// Something that happened: a line of `paster events --json`. The log has the same in words.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Counts up from 1 while paster runs.
+    pub seq: u64,
+    /// RFC 3339, UTC, with milliseconds: texts in the order of time.
+    pub time: String,
+    /// `debug`, `info`, `warn`, `error`, as in the log.
+    pub level: String,
+    /// What happened, e.g. `worker_ready`; docs/operations.md lists all kinds.
+    pub kind: String,
+    /// Null for what concerns the site.
+    pub app: Option<String>,
+    pub slot: Option<u64>,
+    pub generation: Option<u64>,
+    pub pid: Option<u64>,
+    pub message: String,
+    /// What else the line of the log says, by name.
+    pub details: Map<String, Value>,
 }

@@ -1,9 +1,14 @@
 //! The serving side of the control socket.
 
-use super::protocol::{Answer, Command};
+use super::feed::{Feed, Followed};
+use super::peer::{self, Doorkeeper};
+use super::protocol::{Answer, Command, Event};
+use super::query::Query;
+use super::stream::{self, Body};
+use crate::config::problem::Problem;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -11,8 +16,10 @@ use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 /// A command and where its answer goes.
@@ -20,6 +27,26 @@ pub type Call = (Command, oneshot::Sender<Answer>);
 
 /// A command is a few names.
 const MAX_BODY: usize = 64 * 1024;
+/// Connections at a time; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 256;
+/// Connections at a time that follow something.
+const MAX_FOLLOWERS: usize = 32;
+/// How long somebody who is refused may take to read that.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What can be followed.
+#[derive(Clone)]
+pub struct Feeds {
+    pub events: Feed<Arc<Event>>,
+}
+
+/// What a connection needs.
+#[derive(Clone)]
+struct Server {
+    calls: mpsc::Sender<Call>,
+    feeds: Feeds,
+    followers: Arc<Semaphore>,
+}
 
 /// Binds the control socket, for our own user only.
 ///
@@ -36,6 +63,7 @@ pub fn bind(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
 pub async fn serve(
     listener: std::os::unix::net::UnixListener,
     calls: mpsc::Sender<Call>,
+    feeds: Feeds,
     connections: TaskTracker,
 ) {
     let listener = match UnixListener::from_std(listener) {
@@ -45,31 +73,46 @@ pub async fn serve(
             return;
         }
     };
+    let server = Server {
+        calls,
+        feeds,
+        followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
+    };
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut doorkeeper = Doorkeeper::default();
     loop {
+        let place = places.clone().acquire_owned().await;
         match listener.accept().await {
-            Ok((stream, _)) if is_allowed(&stream) => {
-                connections.spawn(connection(stream, calls.clone()));
-            }
-            Ok(_) => tracing::warn!("refused a control connection of another user"),
+            Ok((stream, _)) => match doorkeeper.admit(&stream) {
+                Ok(()) => {
+                    let server = server.clone();
+                    connections.spawn(async move {
+                        let _held = place;
+                        connection(stream, server).await;
+                    });
+                }
+                Err(refusal) => {
+                    connections.spawn(async move {
+                        let _held = place;
+                        let _ = tokio::time::timeout(FAREWELL, farewell(stream, refusal)).await;
+                    });
+                }
+            },
             Err(error) => {
                 tracing::warn!(%error, "cannot accept on the control socket");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-/// The socket is 0600 in a private directory; this holds should someone widen that (SO_PEERCRED, unix(7)).
-fn is_allowed(stream: &UnixStream) -> bool {
-    stream
-        .peer_cred()
-        .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == nix::unistd::geteuid().as_raw())
-}
-
-async fn connection(stream: UnixStream, calls: mpsc::Sender<Call>) {
+async fn connection(stream: UnixStream, server: Server) {
     let service = service_fn(move |request| {
-        let calls = calls.clone();
-        async move { Ok::<_, Infallible>(respond(request, &calls).await) }
+        let server = server.clone();
+        async move {
+            let response = respond(request, &server).await;
+            Ok::<_, Infallible>(response.unwrap_or_else(Response::from))
+        }
     });
     // A client that leaves early has changed what is wanted all the same.
     let _ = hyper::server::conn::http1::Builder::new()
@@ -77,60 +120,147 @@ async fn connection(stream: UnixStream, calls: mpsc::Sender<Call>) {
         .await;
 }
 
-async fn respond(request: Request<Incoming>, calls: &mpsc::Sender<Call>) -> Response<Full<Bytes>> {
-    let command = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/v1/status") => Command::Status,
+/// Tells a stranger why there is no answer.
+async fn farewell(stream: UnixStream, refusal: peer::Refusal) {
+    let service = service_fn(move |_: Request<Incoming>| {
+        let refused = Refused::new(StatusCode::FORBIDDEN, refusal);
+        async move { Ok::<_, Infallible>(Response::from(refused)) }
+    });
+    let _ = hyper::server::conn::http1::Builder::new()
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+/// Why a request is not answered as it wishes.
+struct Refused {
+    status: StatusCode,
+    errors: Vec<Problem>,
+}
+
+impl Refused {
+    fn new(status: StatusCode, why: impl ToString) -> Refused {
+        Refused {
+            status,
+            errors: vec![Problem::new("Refused", why.to_string())],
+        }
+    }
+}
+
+impl From<Refused> for Response<Body> {
+    fn from(refused: Refused) -> Response<Body> {
+        let errors = refused.errors;
+        json(refused.status, &Answer::Refused { errors })
+    }
+}
+
+async fn respond(request: Request<Incoming>, server: &Server) -> Result<Response<Body>, Refused> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/v1/status") => server.command(Command::Status).await,
         (&Method::POST, "/v1/command") => {
-            match Limited::new(request.into_body(), MAX_BODY).collect().await {
-                Ok(body) => match serde_json::from_slice(&body.to_bytes()) {
-                    Ok(command) => command,
-                    Err(error) => {
-                        return refuse(StatusCode::BAD_REQUEST, format!("not a command: {error}"));
-                    }
-                },
-                Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
+            let bad = |why: String| Refused::new(StatusCode::BAD_REQUEST, why);
+            let body = Limited::new(request.into_body(), MAX_BODY).collect().await;
+            let body = body.map_err(|error| bad(error.to_string()))?.to_bytes();
+            let command = serde_json::from_slice(&body)
+                .map_err(|error| bad(format!("not a command: {error}")))?;
+            server.command(command).await
+        }
+        (&Method::GET, "/v1/events") => server.events(request.uri().query()).await,
+        _ => Err(Refused::new(
+            StatusCode::NOT_FOUND,
+            "GET /v1/status, GET /v1/events or POST /v1/command",
+        )),
+    }
+}
+
+impl Server {
+    async fn command(&self, command: Command) -> Result<Response<Body>, Refused> {
+        Ok(json(StatusCode::OK, &self.call(command).await?))
+    }
+
+    /// # Errors
+    /// Nobody is there to carry it out.
+    async fn call(&self, command: Command) -> Result<Answer, Refused> {
+        let gone = |why: &str| Refused::new(StatusCode::SERVICE_UNAVAILABLE, why);
+        let (reply, answer) = oneshot::channel();
+        self.calls
+            .send((command, reply))
+            .await
+            .map_err(|_| gone("paster is stopping"))?;
+        answer
+            .await
+            .map_err(|_| gone("paster stopped before this was done"))
+    }
+
+    async fn events(&self, query: Option<&str>) -> Result<Response<Body>, Refused> {
+        let query = self.query(query).await?;
+        let wanted = move |event: &Arc<Event>| {
+            let since = query.since.as_ref();
+            since.is_none_or(|since| event.time >= *since)
+                && (query.apps.is_empty()
+                    || event
+                        .app
+                        .as_ref()
+                        .is_some_and(|app| query.apps.contains(app)))
+        };
+        self.stream(&self.feeds.events, query.follow, query.last, wanted)
+    }
+
+    /// What a stream was asked for, if that makes sense and there are these apps.
+    async fn query(&self, text: Option<&str>) -> Result<Query, Refused> {
+        let query = Query::read(text.unwrap_or_default())
+            .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error))?;
+        if !query.apps.is_empty() {
+            let apps = query.apps.clone();
+            if let Answer::Refused { errors } = self.call(Command::Find { apps }).await? {
+                let status = StatusCode::NOT_FOUND;
+                return Err(Refused { status, errors });
             }
         }
-        _ => {
-            return refuse(
-                StatusCode::NOT_FOUND,
-                "GET /v1/status or POST /v1/command".to_owned(),
-            );
-        }
-    };
-    let (reply, answer) = oneshot::channel();
-    if calls.send((command, reply)).await.is_err() {
-        return refuse(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "paster is stopping".to_owned(),
-        );
+        Ok(query)
     }
-    match answer.await {
-        Ok(answer) => json(StatusCode::OK, &answer),
-        Err(_) => refuse(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "paster stopped before this was done".to_owned(),
-        ),
+
+    /// The last items of `feed` that are `wanted` and, if it is followed, those to come.
+    fn stream<T>(
+        &self,
+        feed: &Feed<T>,
+        follow: bool,
+        last: Option<usize>,
+        wanted: impl Fn(&T) -> bool + Send + 'static,
+    ) -> Result<Response<Body>, Refused>
+    where
+        T: Clone + serde::Serialize + Send + 'static,
+    {
+        let (mut followed, place) = if follow {
+            let place = self.followers.clone().try_acquire_owned().map_err(|_| {
+                let why = format!("{MAX_FOLLOWERS} others follow already; end one of them");
+                Refused::new(StatusCode::TOO_MANY_REQUESTS, why)
+            })?;
+            (feed.follow(), Some(place))
+        } else {
+            let (kept, live) = (feed.kept(), None);
+            (Followed { kept, live }, None)
+        };
+        followed.kept.retain(&wanted);
+        let beyond = last.map_or(0, |last| followed.kept.len().saturating_sub(last));
+        followed.kept.drain(..beyond);
+        let body = stream::lines(followed, wanted, place);
+        Ok(response(StatusCode::OK, "application/x-ndjson", body))
     }
 }
 
-fn refuse(status: StatusCode, error: String) -> Response<Full<Bytes>> {
-    json(
-        status,
-        &Answer::Refused {
-            errors: vec![error],
-        },
-    )
+fn json(status: StatusCode, answer: &Answer) -> Response<Body> {
+    let mut text = serde_json::to_vec(answer).expect("an answer has string keys only");
+    text.push(b'\n');
+    response(status, "application/json", stream::whole(Bytes::from(text)))
 }
 
-fn json(status: StatusCode, answer: &Answer) -> Response<Full<Bytes>> {
-    let mut body = serde_json::to_vec(answer).expect("an answer has string keys only");
-    body.push(b'\n');
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn response(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        http::header::CONTENT_TYPE,
-        http::HeaderValue::from_static("application/json"),
-    );
+    let content_type = HeaderValue::from_static(content_type);
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, content_type);
     response
 }

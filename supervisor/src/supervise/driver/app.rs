@@ -5,6 +5,7 @@ mod frozen;
 pub(super) use frozen::{FrozenApp, Resting};
 
 use super::{Driver, IDS_PER_APP};
+use crate::control::kinds;
 use crate::control::protocol::Failure;
 use crate::keeper::message::{Exit, ToKeeper};
 use crate::plan::spec::{AppKind, AppSpec, Settings};
@@ -12,7 +13,9 @@ use crate::router::message::{Death, WorkerAddress};
 use crate::supervise::backoff::BackoffPolicy;
 use crate::supervise::keeper_link::Launched;
 use crate::supervise::launch::{self, News};
-use crate::supervise::machine::{AppMachine, Effect, Event, Policy, Report, WorkerId, describe};
+use crate::supervise::machine::{
+    AppMachine, AppState, Effect, Event, Policy, Report, WorkerId, describe,
+};
 use crate::sys::proctree;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,6 +65,8 @@ pub(super) struct AppRun {
     /// Requests that were counted by proxies that are gone.
     pub(super) requests_before: u64,
     pub(super) removed: bool,
+    /// What the events have last told.
+    told_state: Option<AppState>,
     /// When the log last said that the proxy cannot connect.
     pub(super) unreachable_told: Option<Instant>,
 }
@@ -76,7 +81,7 @@ pub(super) struct Live {
     pub(super) last_named: u64,
     /// Why it was taken out of service, if it hung.
     hung: Option<String>,
-    slot: u32,
+    pub(super) slot: u32,
     generation: u64,
 }
 
@@ -137,8 +142,27 @@ impl AppRun {
             last_ending: None,
             requests_before: 0,
             removed: false,
+            told_state: None,
             unreachable_told: None,
         }
+    }
+
+    /// Tells the state of the app if it is another one than before.
+    pub(super) fn tell_state(&mut self) {
+        let state = self.machine.state();
+        if self.told_state == Some(state) {
+            return;
+        }
+        tracing::debug!(
+            name: kinds::APP_STATE,
+            app = %self.spec.name,
+            generation = self.machine.generation(),
+            from = self.told_state.map(AppState::name),
+            to = state.name(),
+            "the app is {}",
+            state.name()
+        );
+        self.told_state = Some(state);
     }
 
     fn spec_of(&self, generation: u64) -> &AppSpec {
@@ -250,6 +274,12 @@ impl Driver {
             generation,
             policy: policy(&spec),
         };
+        tracing::debug!(
+            name: kinds::ROLLOUT_BEGUN,
+            app = %spec.name,
+            generation,
+            "a new generation is started"
+        );
         app.next = Some((generation, spec));
         app.last_ending = None;
         self.step(number, event);
@@ -363,7 +393,12 @@ impl Driver {
         };
         let name = &app.spec.name;
         match &result {
-            Ok(()) => tracing::info!(app = %name, generation, "new generation serves"),
+            Ok(()) => tracing::info!(
+                name: kinds::ROLLOUT_DONE,
+                app = %name,
+                generation,
+                "new generation serves"
+            ),
             Err(error) => {
                 if app
                     .next
@@ -371,7 +406,13 @@ impl Driver {
                     .is_some_and(|(next, _)| *next == generation)
                 {
                     app.next = None;
-                    tracing::error!(app = %name, generation, %error, "new generation given up; the old one serves on");
+                    tracing::error!(
+                        name: kinds::ROLLOUT_GIVEN_UP,
+                        app = %name,
+                        generation,
+                        %error,
+                        "new generation given up; the old one serves on"
+                    );
                 }
             }
         }
@@ -404,7 +445,14 @@ impl Driver {
                 if let Some(live) = app.live.get_mut(&id) {
                     live.pid = Some(pid);
                     let (slot, generation) = (live.slot, live.generation);
-                    tracing::debug!(app = %name, slot, generation, pid, "worker spawned");
+                    tracing::debug!(
+                        name: kinds::WORKER_SPAWNED,
+                        app = %name,
+                        slot,
+                        generation,
+                        pid,
+                        "worker spawned"
+                    );
                 }
             }
             News::Status(status) => {
@@ -451,12 +499,12 @@ impl AppRun {
                 let Some(live) = self.live.get(id) else {
                     return;
                 };
-                let (slot, generation, pid) = (live.slot, live.generation, live.pid.unwrap_or(0));
                 tracing::info!(
+                    name: kinds::WORKER_READY,
                     %app,
-                    slot,
-                    generation,
-                    pid,
+                    slot = live.slot,
+                    generation = live.generation,
+                    pid = live.pid,
                     duration_ms = super::millis(live.started.elapsed()),
                     "worker ready"
                 );
@@ -475,9 +523,18 @@ impl AppRun {
                     .last_death
                     .as_ref()
                     .map_or("", |death| death.what.as_str());
-                tracing::warn!(%app, "{what}{}", next_start(*delay));
+                let ending = self.last_ending.as_ref();
+                tracing::warn!(
+                    name: kinds::WORKER_CRASHED,
+                    %app,
+                    slot = ending.map(|ending| ending.slot),
+                    generation = ending.map(|ending| ending.generation),
+                    pid = ending.and_then(|ending| ending.pid),
+                    "{what}{}",
+                    next_start(*delay)
+                );
                 if *failed {
-                    tracing::error!(%app, "{CRASH_LOOP}");
+                    tracing::error!(name: kinds::APP_FAILED, %app, "{CRASH_LOOP}");
                 }
             }
             Report::SpawnFailed {
@@ -491,17 +548,25 @@ impl AppRun {
                     what: format!("worker of {app} {error}"),
                     last_output: Vec::new(),
                 });
-                tracing::error!(%app, "worker {error}{}", next_start(*delay));
+                tracing::error!(
+                    name: kinds::WORKER_NOT_STARTED,
+                    %app,
+                    "worker {error}{}",
+                    next_start(*delay)
+                );
                 if *failed {
-                    tracing::error!(%app, "{CRASH_LOOP}");
+                    tracing::error!(name: kinds::APP_FAILED, %app, "{CRASH_LOOP}");
                 }
             }
             Report::StartTimeout { id, timeout } => {
                 if let Some(live) = self.live.get(id) {
                     self.last_ending = Some(Ending::from((*id, live)));
                     tracing::error!(
+                        name: kinds::WORKER_NOT_READY,
                         %app,
                         slot = live.slot,
+                        generation = live.generation,
+                        pid = live.pid,
                         ?timeout,
                         status = live.status,
                         "worker not ready in time; it is killed"
@@ -509,16 +574,26 @@ impl AppRun {
                 }
             }
             Report::DrainTimeout { id } => {
-                let slot = self.live.get(id).map(|live| live.slot);
+                let live = self.live.get(id);
                 tracing::warn!(
+                    name: kinds::DRAIN_TIMEOUT,
                     %app,
-                    slot,
+                    slot = live.map(|live| live.slot),
+                    generation = live.map(|live| live.generation),
+                    pid = live.and_then(|live| live.pid),
                     "requests did not finish within the drain timeout; the worker is stopped"
                 );
             }
             Report::StopTimeout { id } => {
-                let slot = self.live.get(id).map(|live| live.slot);
-                tracing::warn!(%app, slot, "worker ignored SIGTERM; it is killed");
+                let live = self.live.get(id);
+                tracing::warn!(
+                    name: kinds::STOP_TIMEOUT,
+                    %app,
+                    slot = live.map(|live| live.slot),
+                    generation = live.map(|live| live.generation),
+                    pid = live.and_then(|live| live.pid),
+                    "worker ignored SIGTERM; it is killed"
+                );
             }
             Report::GaveUp { exit, .. } => {
                 self.note_death(*exit);
@@ -527,6 +602,7 @@ impl AppRun {
                     .as_ref()
                     .map_or("", |death| death.what.as_str());
                 tracing::error!(
+                    name: kinds::APP_FAILED,
                     %app,
                     "{what}; it is not started again until it is restarted or changed"
                 );
@@ -535,15 +611,35 @@ impl AppRun {
                 self.restarts += 1;
                 if let Some(live) = self.live.get_mut(id) {
                     live.hung = Some(why.clone());
-                    let (slot, pid) = (live.slot, live.pid);
-                    tracing::error!(app, slot, pid, "worker hangs: it {why}; it is replaced");
+                    tracing::error!(
+                        name: kinds::WORKER_HUNG,
+                        app,
+                        slot = live.slot,
+                        generation = live.generation,
+                        pid = live.pid,
+                        "worker hangs: it {why}; it is replaced"
+                    );
                 }
             }
             Report::Recycling { id, why } => {
-                let slot = self.live.get(id).map(|live| live.slot);
-                tracing::info!(app, slot, "worker {why}; its successor is started");
+                let live = self.live.get(id);
+                tracing::info!(
+                    name: kinds::WORKER_RECYCLED,
+                    app,
+                    slot = live.map(|live| live.slot),
+                    generation = live.map(|live| live.generation),
+                    pid = live.and_then(|live| live.pid),
+                    "worker {why}; its successor is started"
+                );
             }
-            Report::Asleep => tracing::info!(app, "idle: no process until a request comes"),
+            Report::Asleep => tracing::info!(
+                name: kinds::APP_ASLEEP,
+                app,
+                "idle: no process until a request comes"
+            ),
+            Report::Woken => {
+                tracing::debug!(name: kinds::APP_WOKEN, app, "a request came: it is started");
+            }
             Report::Stopped { exit, .. } => {
                 if self
                     .last_ending
@@ -552,8 +648,16 @@ impl AppRun {
                 {
                     self.note_death(*exit);
                 }
-                let slot = self.last_ending.as_ref().map(|ending| ending.slot);
-                tracing::info!(%app, slot, exit = %describe(*exit), "worker stopped");
+                let ending = self.last_ending.as_ref();
+                tracing::info!(
+                    name: kinds::WORKER_STOPPED,
+                    %app,
+                    slot = ending.map(|ending| ending.slot),
+                    generation = ending.map(|ending| ending.generation),
+                    pid = ending.and_then(|ending| ending.pid),
+                    exit = %describe(*exit),
+                    "worker stopped"
+                );
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Driver;
 use crate::config::problem::Problem;
+use crate::control::kinds;
 use crate::control::protocol::{Answer, AppResult, Command};
 use crate::plan::diff;
 use crate::plan::spec::{AppKind, AppSpec, Plan};
@@ -58,11 +59,11 @@ enum Decision {
     Nothing,
 }
 
-/// What, where and, on a line of its own, what next.
-fn with_hint(problem: &Problem) -> String {
-    match &problem.hint {
-        Some(hint) => format!("{problem}\nhint: {hint}"),
-        None => problem.to_string(),
+/// Errors of the start are texts with their hint on a line of its own.
+fn setup_problem(error: &str) -> Problem {
+    match error.split_once("\nhint: ") {
+        Some((what, hint)) => Problem::new("Refused", what).hint(hint),
+        None => Problem::new("Refused", error),
     }
 }
 
@@ -97,6 +98,13 @@ impl Driver {
             Command::Stop { apps } => self.with_apps(apps, false, reply, |_, _| Decision::Stop),
             Command::Reload => self.reload(Some(reply)),
             Command::Upgrade { program } => self.upgrade(program, Some(reply)),
+            Command::Find { apps } => {
+                let unknown = self.unknown_apps(&apps);
+                let _ = reply.send(match unknown.is_empty() {
+                    true => Answer::Done { apps: Vec::new() },
+                    false => Answer::Refused { errors: unknown },
+                });
+            }
         }
     }
 
@@ -107,11 +115,7 @@ impl Driver {
         reply: oneshot::Sender<Answer>,
         decide: fn(&Driver, &str) -> Decision,
     ) {
-        let unknown: Vec<String> = names
-            .iter()
-            .filter(|name| !self.numbers.contains_key(*name))
-            .map(|name| self.unknown_app(name))
-            .collect();
+        let unknown = self.unknown_apps(&names);
         if !unknown.is_empty() {
             let _ = reply.send(Answer::Refused { errors: unknown });
             return;
@@ -195,12 +199,18 @@ impl Driver {
         }
     }
 
-    fn unknown_app(&self, name: &str) -> String {
+    /// A sentence for each name that is no app of this site.
+    fn unknown_apps(&self, names: &[String]) -> Vec<Problem> {
         let known: Vec<&str> = self.numbers.keys().map(String::as_str).collect();
-        format!(
-            "there is no app `{name}`; this site has {}",
-            known.join(", ")
-        )
+        let known = known.join(", ");
+        names
+            .iter()
+            .filter(|name| !self.numbers.contains_key(*name))
+            .map(|name| {
+                let message = format!("there is no app `{name}`; this site has {known}");
+                Problem::new("Refused", message)
+            })
+            .collect()
     }
 
     fn restart(&self, name: &str) -> Decision {
@@ -336,9 +346,11 @@ impl Driver {
                 for problem in &problems {
                     tracing::error!(hint = problem.hint, "{problem}");
                 }
-                let errors = problems.iter().map(with_hint).collect();
-                tracing::error!("the configuration is invalid; nothing was changed");
-                self.refuse(reply, errors);
+                tracing::error!(
+                    name: kinds::RELOAD_REFUSED,
+                    "the configuration is invalid; nothing was changed"
+                );
+                self.refuse(reply, problems);
                 return;
             }
         };
@@ -350,21 +362,21 @@ impl Driver {
             match (self.bind)(listen) {
                 Ok(bound) => listeners.extend(bound),
                 Err(error) => {
-                    tracing::error!("{error}; nothing was changed");
-                    self.refuse(reply, vec![error]);
+                    tracing::error!(name: kinds::RELOAD_REFUSED, "{error}; nothing was changed");
+                    self.refuse(reply, vec![setup_problem(&error)]);
                     return;
                 }
             }
         }
         if let Err(error) = access_log::prepare(&plan.access_log, self.site.proxy_uid) {
-            tracing::error!("{error}; nothing was changed");
-            self.refuse(reply, vec![error]);
+            tracing::error!(name: kinds::RELOAD_REFUSED, "{error}; nothing was changed");
+            self.refuse(reply, vec![setup_problem(&error)]);
             return;
         }
         self.apply(plan, listeners, reply);
     }
 
-    fn refuse(&self, reply: Option<oneshot::Sender<Answer>>, errors: Vec<String>) {
+    fn refuse(&self, reply: Option<oneshot::Sender<Answer>>, errors: Vec<Problem>) {
         if let Some(reply) = reply {
             let _ = reply.send(Answer::Refused { errors });
         }
@@ -402,12 +414,19 @@ impl Driver {
             self.listeners
                 .retain(|bound| wanted.contains(&bound.listen));
             self.listeners.extend(new_listeners);
+            if changes.listeners_changed {
+                self.tell_listeners();
+            }
             self.replace_proxy();
         }
         if changes.is_empty() {
-            tracing::info!("configuration read again: nothing has changed");
+            tracing::info!(
+                name: kinds::RELOADED,
+                "configuration read again: nothing has changed"
+            );
         } else {
             tracing::info!(
+                name: kinds::RELOADED,
                 routes_changed = changes.routes_changed,
                 table_changed = changes.table_changed,
                 added = changes.added.len(),

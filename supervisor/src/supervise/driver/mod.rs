@@ -16,6 +16,7 @@ use super::launch::{News, Site};
 use super::machine::{Event, WorkerId};
 use super::proxy_link::{Instance, ProxyNews};
 use crate::config::problem::Problem;
+use crate::control::kinds;
 use crate::control::server::Call;
 use crate::plan::spec::{Listen, Plan};
 use app::AppRun;
@@ -153,6 +154,7 @@ impl Driver {
         for name in self.plan.apps.keys().cloned().collect::<Vec<_>>() {
             self.add_app(&name);
         }
+        self.tell_listeners();
         self.start_proxy();
     }
 
@@ -197,6 +199,7 @@ impl Driver {
         self.proceed_with_shutdown();
         // Releasing and stopping may have changed what the table should say.
         self.publish();
+        self.tell_states();
         self.announce_ready();
     }
 
@@ -243,6 +246,26 @@ impl Driver {
         }
     }
 
+    fn tell_listeners(&self) {
+        let addresses: Vec<&str> = self
+            .listeners
+            .iter()
+            .map(|bound| bound.info.address.as_str())
+            .collect();
+        tracing::info!(
+            name: kinds::LISTENERS_CHANGED,
+            addresses = addresses.join(" "),
+            "listening"
+        );
+    }
+
+    /// Who looks at the events sees each state that an app had after a message.
+    fn tell_states(&mut self) {
+        for app in self.apps.values_mut() {
+            app.tell_state();
+        }
+    }
+
     /// One line when everything is up for the first time.
     fn announce_ready(&mut self) {
         if self.announced_ready
@@ -253,6 +276,7 @@ impl Driver {
         }
         self.announced_ready = true;
         tracing::info!(
+            name: kinds::ALL_READY,
             apps = self.apps.len(),
             duration_ms = millis(self.started.elapsed()),
             "all apps are ready"

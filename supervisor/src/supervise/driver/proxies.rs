@@ -1,6 +1,7 @@
 //! The proxy processes: the one that accepts, and those that finish what they have.
 
 use super::Driver;
+use crate::control::kinds;
 use crate::router::message::{FromProxy, Hello, RunAs, Stats, Table, ToProxy, WorkerId};
 use crate::supervise::access_log;
 use crate::supervise::machine::{Event, WorkerState};
@@ -258,6 +259,7 @@ impl Driver {
         });
         match started {
             Ok(link) => {
+                tracing::debug!(name: kinds::PROXY_STARTED, pid = link.pid, "proxy started");
                 let proxy = Proxy {
                     link,
                     started: Instant::now(),
@@ -410,10 +412,11 @@ impl Driver {
             }
         }
         if proxy.retiring {
-            tracing::debug!(pid = proxy.link.pid, "proxy finished");
+            tracing::debug!(name: kinds::PROXY_FINISHED, pid = proxy.link.pid, "proxy finished");
             return;
         }
         tracing::error!(
+            name: kinds::PROXY_DIED,
             pid = proxy.link.pid,
             exit,
             "the proxy ended; it is replaced"

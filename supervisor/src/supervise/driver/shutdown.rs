@@ -1,6 +1,7 @@
 //! The way out: stop accepting, finish, stop the apps, go. Each step has a deadline.
 
 use super::Driver;
+use crate::control::kinds;
 use crate::supervise::machine::Event;
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,7 @@ impl Driver {
     }
 
     pub(super) fn stop_now(&mut self) {
-        tracing::warn!("stopping now");
+        tracing::warn!(name: kinds::STOP_BEGUN, "stopping now");
         self.kill_everything();
     }
 
@@ -54,6 +55,7 @@ impl Driver {
         }
         let drain = self.longest_drain();
         tracing::info!(
+            name: kinds::STOP_BEGUN,
             drain_s = drain.as_secs(),
             "stopping: requests in flight finish first"
         );

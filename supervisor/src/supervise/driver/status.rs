@@ -3,7 +3,7 @@
 use super::Driver;
 use super::app::AppRun;
 use crate::control::protocol::{AppStatus, ProxyStatus, SCHEMA_VERSION, Status, WorkerStatus};
-use crate::supervise::machine::{AppState, Worker, WorkerId, WorkerState};
+use crate::supervise::machine::{Worker, WorkerId, WorkerState};
 use crate::sys::proctree;
 
 impl Driver {
@@ -44,7 +44,7 @@ impl Driver {
         };
         AppStatus {
             name: name.clone(),
-            state: state_name(app.machine.state()).to_owned(),
+            state: app.machine.state().name().to_owned(),
             mounts: app.spec.mounts.clone(),
             generation: app.machine.generation(),
             restarts: app.restarts,
@@ -78,18 +78,6 @@ impl Driver {
             rss_bytes: pid.and_then(proctree::rss_bytes),
             status: live.and_then(|live| live.status.clone()),
         }
-    }
-}
-
-fn state_name(state: AppState) -> &'static str {
-    match state {
-        AppState::Starting => "starting",
-        AppState::Ready => "ready",
-        AppState::Degraded => "degraded",
-        AppState::Backoff => "backoff",
-        AppState::Failed => "failed",
-        AppState::Stopped => "stopped",
-        AppState::Idle => "idle",
     }
 }
 

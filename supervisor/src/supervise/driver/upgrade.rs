@@ -5,7 +5,9 @@ use super::proxies::FrozenProxies;
 use super::shutdown::Phase;
 use super::{Driver, Inputs, Order};
 use crate::config::problem::Problem;
-use crate::control::protocol::Answer;
+use crate::control::feed::Feed;
+use crate::control::protocol::{Answer, Event as ControlEvent};
+use crate::control::{journal, kinds};
 use crate::plan::diff;
 use crate::plan::spec::Plan;
 use crate::supervise::bind::{Bound, FrozenListener};
@@ -18,6 +20,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -58,6 +61,7 @@ pub struct Surroundings {
     pub lock: OwnedFd,
     /// The listening control socket.
     pub control: OwnedFd,
+    pub events: Feed<Arc<ControlEvent>>,
 }
 
 /// The same at rest; descriptors are given by their numbers.
@@ -66,14 +70,29 @@ pub struct FrozenSurroundings {
     pub run_dir: PathBuf,
     pub lock: RawFd,
     pub control: RawFd,
+    events: (u64, Vec<ControlEvent>),
+}
+
+impl FrozenSurroundings {
+    /// The journal, to go on with.
+    pub fn events(&self) -> Feed<Arc<ControlEvent>> {
+        let (pushed, kept) = self.events.clone();
+        Feed::resume(
+            journal::KEPT,
+            pushed,
+            kept.into_iter().map(Arc::new).collect(),
+        )
+    }
 }
 
 impl Surroundings {
     fn freeze(&self, descriptors: &mut Descriptors) -> io::Result<FrozenSurroundings> {
+        let (pushed, kept) = self.events.state();
         Ok(FrozenSurroundings {
             run_dir: self.run_dir.clone(),
             lock: descriptors.put(self.lock.try_clone()?),
             control: descriptors.put(self.control.try_clone()?),
+            events: (pushed, kept.iter().map(|event| (**event).clone()).collect()),
         })
     }
 }
@@ -225,10 +244,10 @@ impl Driver {
         let Some(upgrade) = self.upgrade.take() else {
             return;
         };
-        tracing::error!("upgrade: {why}; nothing was changed");
+        tracing::error!(name: kinds::UPGRADE_REFUSED, "upgrade: {why}; nothing was changed");
         for reply in upgrade.replies {
             let _ = reply.send(Answer::Refused {
-                errors: vec![why.to_owned()],
+                errors: vec![Problem::new("Upgrade", why)],
             });
         }
     }
@@ -247,7 +266,7 @@ impl Driver {
 
     /// The program could not be executed: everything goes on.
     pub fn upgrade_failed(&mut self, error: &str) {
-        tracing::error!("upgrade: {error}; nothing was changed");
+        tracing::error!(name: kinds::UPGRADE_REFUSED, "upgrade: {error}; nothing was changed");
         self.upgrade = None;
         self.last_upgrade_error = Some(error.to_owned());
     }
@@ -380,7 +399,12 @@ impl Driver {
     ///
     /// # Errors
     /// As for [`Driver::thaw`].
-    pub fn take_over(&mut self, state: FrozenDriver, descriptors: Descriptors) -> io::Result<()> {
+    pub fn take_over(
+        &mut self,
+        from: &str,
+        state: FrozenDriver,
+        descriptors: Descriptors,
+    ) -> io::Result<()> {
         self.thaw(state, descriptors)?;
         self.upgrades += 1;
         let apps: Vec<(u64, _)> = self
@@ -391,6 +415,12 @@ impl Driver {
         for (number, spec) in apps {
             self.update_policy(number, spec);
         }
+        tracing::info!(
+            name: kinds::UPGRADED,
+            from,
+            to = env!("CARGO_PKG_VERSION"),
+            "another version has taken over; its own proxy follows"
+        );
         self.replace_proxy();
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What is noticed beside the events: traffic, requests that took too long, memory.
 
 use super::{Driver, IDS_PER_APP};
+use crate::control::kinds;
 use crate::plan::spec::AppKind;
 use crate::router::message::{Stats, WorkerId};
 use crate::supervise::machine::Event;
@@ -95,7 +96,16 @@ impl Driver {
             AppKind::Upstream { address } => Some(address.to_string()),
             AppKind::Python { .. } | AppKind::Exec { .. } => None,
         };
-        tracing::warn!(app = %name, address, error, "the proxy cannot connect to a worker");
+        let live = app.live.get(&worker);
+        tracing::warn!(
+            name: kinds::WORKER_UNREACHABLE,
+            app = %name,
+            slot = live.map(|live| live.slot),
+            pid = live.and_then(|live| live.pid),
+            address,
+            error,
+            "the proxy cannot connect to a worker"
+        );
     }
 
     /// When [`Driver::look_at_memory`] is due; never, if no app has a limit.

@@ -207,6 +207,8 @@ pub enum Report {
     },
     /// The app has no process until a request comes.
     Asleep,
+    /// On demand, and a request has come.
+    Woken,
     Stopped {
         id: WorkerId,
         exit: Exit,
@@ -214,7 +216,8 @@ pub enum Report {
 }
 
 /// State of an app as shown by `paster status` (design section 6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AppState {
     Starting,
     Ready,
@@ -224,6 +227,21 @@ pub enum AppState {
     Stopped,
     /// On demand, without a process.
     Idle,
+}
+
+impl AppState {
+    /// As `paster status` shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            AppState::Starting => "starting",
+            AppState::Ready => "ready",
+            AppState::Degraded => "degraded",
+            AppState::Backoff => "backoff",
+            AppState::Failed => "failed",
+            AppState::Stopped => "stopped",
+            AppState::Idle => "idle",
+        }
+    }
 }
 
 /// `exited with status 3`, `was killed by signal 11 (SIGSEGV)`.

@@ -63,6 +63,7 @@ impl AppMachine {
     pub(super) fn wake(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.last_active = Some(now);
         if std::mem::take(&mut self.asleep) {
+            effects.push(Effect::Report(Report::Woken));
             effects.push(Effect::Publish);
         }
     }

@@ -5,7 +5,7 @@ use crate::plan::spec::AppSpec;
 use crate::router::message::{Death, WorkerAddress, WorkerId};
 use crate::supervise::keeper_link::{self, Launched};
 use crate::supervise::launch::Site;
-use crate::supervise::machine::AppMachine;
+use crate::supervise::machine::{AppMachine, AppState};
 use crate::supervise::output::Ring;
 use crate::supervise::upgrade::{Descriptors, moment};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,7 @@ pub(in super::super) struct FrozenApp {
     last_death: Option<Death>,
     last_ending: Option<Ending>,
     requests_before: u64,
+    told_state: Option<AppState>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -92,6 +93,7 @@ impl AppRun {
             last_death: self.last_death.clone(),
             last_ending: self.last_ending.clone(),
             requests_before: self.requests_before,
+            told_state: self.told_state,
         }
     }
 
@@ -122,6 +124,7 @@ impl AppRun {
             last_ending: frozen.last_ending,
             requests_before: frozen.requests_before,
             removed: false,
+            told_state: frozen.told_state,
             unreachable_told: None,
         })
     }
