@@ -182,7 +182,7 @@ impl Driver {
             };
             match decision {
                 Decision::RollOut { spec, .. } => self.roll_out(number, *spec),
-                Decision::Update(spec) => self.update_policy(number, *spec),
+                Decision::Update(spec) => self.update_policy(number, &spec),
                 Decision::Stop => self.step(number, Event::Stop),
                 Decision::Remove => self.remove_app(&name),
                 Decision::Resume => {

@@ -46,7 +46,6 @@ impl AppMachine {
             // Whoever wakes it gets a fresh start.
             self.forget_crashes();
             effects.push(Effect::Report(Report::Asleep));
-            effects.push(Effect::Publish);
         }
     }
 
@@ -60,11 +59,9 @@ impl AppMachine {
         self.recycle(id, "has reached its maximum lifetime".to_owned(), effects);
     }
 
-    pub(super) fn wake(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+    pub(super) fn wake(&mut self, now: Instant) {
         self.last_active = Some(now);
-        if std::mem::take(&mut self.asleep) {
-            effects.push(Effect::Publish);
-        }
+        self.asleep = false;
     }
 
     pub(super) fn note_life(&mut self, id: WorkerId, now: Instant) {
@@ -89,7 +86,7 @@ impl AppMachine {
         let WorkerState::Ready { since } = worker.state else {
             return;
         };
-        let deadline = now + self.policy.drain_timeout;
+        let deadline = now + self.drain_time();
         self.workers.insert(
             id,
             Worker {
@@ -102,7 +99,6 @@ impl AppMachine {
             id,
             why: why.to_owned(),
         }));
-        effects.push(Effect::Publish);
         self.failure(
             &worker,
             now.saturating_duration_since(since),
