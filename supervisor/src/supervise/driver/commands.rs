@@ -1,6 +1,7 @@
 //! Commands change what is wanted; their answers wait until that is so.
 
 use super::Driver;
+use super::shutdown::Phase;
 use crate::config::problem::Problem;
 use crate::control::protocol::{Answer, AppResult, Command};
 use crate::plan::diff;
@@ -42,6 +43,9 @@ pub(super) struct Replanned {
     reply: Option<oneshot::Sender<Answer>>,
 }
 
+/// On the way out nothing is started any more.
+const STOPPING: &str = "paster is stopping; nothing was changed";
+
 /// What a command means for one app.
 enum Decision {
     /// Bring up a new generation.
@@ -77,6 +81,10 @@ fn result(name: &str, action: &str, generation: u64) -> AppResult {
 
 impl Driver {
     pub(super) fn command(&mut self, command: Command, reply: oneshot::Sender<Answer>) {
+        let starts = matches!(command, Command::Restart { .. } | Command::Start { .. });
+        if starts && self.phase != Phase::Running {
+            return self.refuse(Some(reply), vec![STOPPING.to_owned()]);
+        }
         match command {
             Command::Status => {
                 let _ = reply.send(Answer::Status(self.status()));
@@ -327,6 +335,9 @@ impl Driver {
     }
 
     pub(super) fn replanned(&mut self, Replanned { plan, reply }: Replanned) {
+        if self.phase != Phase::Running {
+            return self.refuse(reply, vec![STOPPING.to_owned()]);
+        }
         let plan = match plan {
             Ok(plan) => plan,
             Err(problems) => {

@@ -113,6 +113,7 @@ impl Proxies {
 
     /// Ends all proxies now.
     pub(super) fn drop_all(&mut self) {
+        self.respawn_at = None;
         self.running.clear();
     }
 }
