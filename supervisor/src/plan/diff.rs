@@ -88,6 +88,7 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         idle_timeout: _,
         max_lifetime: _,
         max_requests: _,
+        max_requests_jitter: _,
         max_memory: _,
         processes: _,
         ready: _,

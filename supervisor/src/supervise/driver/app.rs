@@ -71,6 +71,10 @@ pub(super) struct Live {
     pub(super) status: Option<String>,
     /// The last table that named it.
     pub(super) last_named: u64,
+    /// Requests that were counted by proxies that are gone.
+    pub(super) requests_before: u64,
+    /// Its place between the fewest and the most requests that it may have: uniform in `0.0..1.0`.
+    pub(super) share: f64,
     /// Why it was taken out of service, if it hung.
     hung: Option<String>,
     slot: u32,
@@ -335,6 +339,8 @@ impl Driver {
                             started,
                             status: None,
                             last_named: 0,
+                            requests_before: 0,
+                            share: fastrand::f64(),
                             hung: None,
                             slot,
                             generation,

@@ -13,6 +13,12 @@ const MEMORY_INTERVAL: Duration = Duration::from_secs(2);
 /// How often an app's unreachable worker is worth a line.
 const UNREACHABLE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How many requests a worker may have: `fewest`, and by its luck (in `0.0..1.0`) up to `jitter` more.
+fn share(fewest: u64, jitter: u64, luck: f64) -> u64 {
+    let more = (luck * (jitter as f64 + 1.0)) as u64;
+    fewest.saturating_add(more.min(jitter))
+}
+
 impl Driver {
     /// Compares what a proxy says with what it said a second ago.
     pub(super) fn note_traffic(&mut self, before: &Stats, now: &Stats) {
@@ -27,15 +33,24 @@ impl Driver {
             self.step(number, Event::Active);
         }
         for worker in &now.workers {
-            let number = worker.id / IDS_PER_APP;
-            let limit = self
-                .apps
-                .get(&number)
-                .and_then(|app| app.spec.settings.max_requests);
-            if limit.is_some_and(|limit| worker.requests >= limit) {
-                let why = format!("has had {} requests", worker.requests);
-                self.step(number, Event::Recycle(worker.id, why));
-            }
+            self.count_requests(worker.id);
+        }
+    }
+
+    /// Replaces a worker that has had its share of requests.
+    fn count_requests(&mut self, id: WorkerId) {
+        let number = id / IDS_PER_APP;
+        let Some(app) = self.apps.get(&number) else {
+            return;
+        };
+        let (settings, live) = (&app.spec.settings, app.live.get(&id));
+        let (Some(fewest), Some(live)) = (settings.max_requests, live) else {
+            return;
+        };
+        let requests = live.requests_before + self.proxies.requests_of(id);
+        if requests >= share(fewest, settings.max_requests_jitter, live.share) {
+            let why = format!("has had {requests} requests");
+            self.step(number, Event::Recycle(id, why));
         }
     }
 
@@ -129,5 +144,21 @@ impl Driver {
         for (number, id, why) in large {
             self.step(number, Event::Recycle(id, why));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_spread_evenly_from_the_fewest_to_the_most() {
+        let shares: Vec<u64> = [0.0, 0.3, 0.5, 0.7, 0.99]
+            .iter()
+            .map(|luck| share(100, 3, *luck))
+            .collect();
+        assert_eq!(shares, [100, 101, 102, 102, 103]);
+        assert_eq!(share(100, 0, 0.99), 100);
+        assert_eq!(share(u64::MAX, 5, 0.99), u64::MAX);
     }
 }
