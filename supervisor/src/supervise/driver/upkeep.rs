@@ -32,26 +32,30 @@ impl Driver {
         for number in active {
             self.step(number, Event::Active);
         }
-        for worker in &now.workers {
-            self.count_requests(worker.id);
+        let over = now.workers.iter().filter_map(|worker| {
+            let (requests, share) = self.count_requests(worker.id)?;
+            Some((requests.checked_sub(share)?, requests, worker.id))
+        });
+        let mut over: Vec<(u64, u64, WorkerId)> = over.collect();
+        // One of an app at a time is replaced, so those who are over most come first.
+        over.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, requests, id) in over {
+            let why = format!("has had {requests} requests");
+            self.step(id / IDS_PER_APP, Event::Recycle(id, why));
         }
     }
 
-    /// Replaces a worker that has had its share of requests.
-    fn count_requests(&mut self, id: WorkerId) {
-        let number = id / IDS_PER_APP;
-        let Some(app) = self.apps.get(&number) else {
-            return;
-        };
-        let (settings, live) = (&app.spec.settings, app.live.get(&id));
-        let (Some(fewest), Some(live)) = (settings.max_requests, live) else {
-            return;
-        };
-        let requests = live.requests_before + self.proxies.requests_of(id);
-        if requests >= share(fewest, settings.max_requests_jitter, live.share) {
-            let why = format!("has had {requests} requests");
-            self.step(number, Event::Recycle(id, why));
-        }
+    /// How many requests a worker has had, and how many it may have; none without `max_requests`.
+    fn count_requests(&self, id: WorkerId) -> Option<(u64, u64)> {
+        let app = self.apps.get(&(id / IDS_PER_APP))?;
+        let live = app.live.get(&id)?;
+        let settings = &app.spec.settings;
+        let share = share(
+            settings.max_requests?,
+            settings.max_requests_jitter,
+            live.share,
+        );
+        Some((live.requests_before + self.proxies.requests_of(id), share))
     }
 
     fn is_on_demand(&self, number: u64) -> bool {
@@ -133,15 +137,14 @@ impl Driver {
             for (id, live) in &app.live {
                 let rss = live.pid.and_then(proctree::rss_bytes).unwrap_or(0);
                 if rss > limit {
-                    large.push((
-                        *number,
-                        *id,
-                        format!("uses {} MB of memory", rss / 1_000_000),
-                    ));
+                    large.push((rss, *number, *id));
                 }
             }
         }
-        for (number, id, why) in large {
+        // One of an app at a time is replaced: the largest first.
+        large.sort_unstable_by(|a, b| b.cmp(a));
+        for (rss, number, id) in large {
+            let why = format!("uses {} MB of memory", rss / 1_000_000);
             self.step(number, Event::Recycle(id, why));
         }
     }
