@@ -217,3 +217,23 @@ fn free_ports() -> [u16; 2] {
     let listeners = [0, 0].map(|port| TcpListener::bind(("127.0.0.1", port)).expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("it is bound").port())
 }
+
+#[test]
+fn settings_that_change_during_a_restart_are_in_force_after_it() {
+    let mut paster = Site::new()
+        .actor("home", "/")
+        .option("home", "boot = 2")
+        .serve();
+    let restart = paster.command_in_background(&["restart", "home"]);
+    paster.wait_until("new workers are on their way", |s| {
+        s.app("home").workers.iter().any(|w| w.generation == 2)
+    });
+    paster.edit(|site| site.policy("home", "processes = 2"));
+    let reload = paster.command(&["reload"]).succeeded();
+    assert!(reload.stdout.contains("home: updated"), "{reload:#?}");
+    restart.join().expect("it does not panic").succeeded();
+    paster.wait_until("both workers of the new generation serve", |s| {
+        let app = s.app("home");
+        app.is_ready() && app.generation == 2 && app.pids().len() == 2
+    });
+}

@@ -1,6 +1,6 @@
 //! What is wanted wins: a stopped app stays stopped, and paster itself goes when it is told to.
 
-use crate::harness::{Site, process};
+use crate::harness::{Paster, Site, process};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -78,6 +78,113 @@ fn an_app_that_was_killed_while_it_stops_is_not_started_again() {
     let status = paster.status();
     assert_eq!(status.app("home").state, "stopped", "{status:#?}");
     assert!(status.app("home").workers.is_empty(), "{status:#?}");
+}
+
+/// Nothing of it runs, and clients are told at once.
+#[track_caller]
+fn assert_is_stopped(paster: &Paster, after: &str) {
+    assert_eq!(paster.get("/").status, 503, "{after}");
+    let status = paster.status();
+    let app = status.app("home");
+    assert_eq!(app.state, "stopped", "{after}");
+    assert!(app.workers.is_empty(), "{after}: {app:#?}");
+}
+
+#[test]
+fn a_stopped_app_stays_stopped_whatever_else_happens() {
+    let mut paster = Site::new()
+        .actor("home", "/")
+        .actor("other", "/other")
+        .serve();
+    paster.command(&["stop", "home"]).succeeded();
+    assert_is_stopped(&paster, "stop");
+
+    paster.signal(Signal::SIGTTIN);
+    paster.wait_until("the others have a worker more", |s| {
+        s.app("other").is_ready() && s.app("other").workers.len() == 2
+    });
+    assert_is_stopped(&paster, "TTIN");
+    paster.signal(Signal::SIGTTOU);
+    paster.wait_until("and one fewer", |s| s.app("other").workers.len() == 1);
+    assert_is_stopped(&paster, "TTOU");
+
+    paster.edit(|site| site.policy("home", "processes = 2"));
+    paster.command(&["reload"]).succeeded();
+    assert_is_stopped(&paster, "a reload with other settings");
+
+    paster.edit(|site| site.option("home", "version = 2"));
+    paster.command(&["reload"]).succeeded();
+    assert_is_stopped(&paster, "a reload with another configuration");
+
+    paster.edit(|site| site.policy("home", "idle_timeout = 60s"));
+    paster.command(&["reload"]).succeeded();
+    assert_is_stopped(&paster, "a reload that puts it on demand");
+
+    paster.edit(|site| site.option("other", "version = 2"));
+    paster.signal(Signal::SIGHUP);
+    paster.wait_until("the other app is replaced", |s| {
+        s.app("other").generation == 2 && s.app("other").is_ready()
+    });
+    assert_is_stopped(&paster, "SIGHUP");
+
+    paster.expect_log("the proxy ended; it is replaced");
+    let proxy = paster.status().proxy.pid.expect("a proxy runs");
+    process::sigkill(proxy);
+    paster.wait_until("a new proxy serves", |s| {
+        s.proxy.pid.is_some_and(|pid| pid != proxy)
+    });
+    assert_is_stopped(&paster, "the death of the proxy");
+
+    paster.command(&["start", "home"]).succeeded();
+    let status = paster.status();
+    assert_eq!(
+        status.app("home").pids().len(),
+        2,
+        "what was changed meanwhile counts from its start"
+    );
+    assert_eq!(paster.get("/").json()["version"], "2");
+}
+
+#[test]
+fn a_stop_ends_the_wait_of_requests_in_the_queue() {
+    let paster = Site::new()
+        .actor("home", "/")
+        .option("home", "boot = 60")
+        .serve_unready();
+    let waiting = paster.get_in_background("/");
+    paster.wait_until("it waits", |s| s.app("home").queued == 1);
+    paster.command(&["stop", "home"]).succeeded();
+    let answer = waiting.join().expect("no panic").expect("an answer");
+    assert_eq!(answer.status, 503);
+}
+
+#[test]
+fn nothing_is_started_while_paster_stops() {
+    let source = r#"
+import signal
+
+def factory(global_conf, **local_conf):
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return [b"here"]
+    return app
+"#;
+    let mut paster = Site::new()
+        .python("deaf", "/", source)
+        .policy("deaf", "stop_timeout = 3s")
+        .serve();
+    paster.expect_log("worker ignored SIGTERM; it is killed");
+    paster.signal(Signal::SIGTERM);
+    paster.wait_until("the worker is told to stop", |s| {
+        s.app("deaf").workers.iter().any(|w| w.state == "stopping")
+    });
+    for command in [&["restart"][..], &["start", "deaf"], &["reload"]] {
+        let refused = paster.command(command);
+        assert_eq!(refused.code, Some(1), "{refused:#?}");
+        assert!(refused.stderr.contains("is stopping"), "{refused:#?}");
+    }
+    assert!(paster.wait_for_end().success());
 }
 
 #[test]

@@ -140,6 +140,67 @@ fn a_worker_is_recycled_after_its_requests_without_a_lost_one() {
 }
 
 #[test]
+fn workers_are_recycled_one_after_the_other_each_after_its_own_share() {
+    let paster = Site::new()
+        .actor("counted", "/")
+        .policy("counted", "processes = 3")
+        .policy("counted", "max_requests = 20")
+        .policy("counted", "max_requests_jitter = 40")
+        .serve();
+    let first = paster.status().app("counted").pids();
+    let load = paster.load("/", 6, 150);
+    paster.wait_until("each was replaced", |s| {
+        let app = s.app("counted");
+        let starting = app.workers.iter().filter(|w| w.state == "starting");
+        assert!(starting.count() <= 1, "one at a time: {app:#?}");
+        app.is_ready() && app.pids().iter().all(|pid| !first.contains(pid))
+    });
+    let report = load.finish();
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(paster.status().app("counted").restarts, 0);
+    let log = paster.stderr().text();
+    let shares: std::collections::BTreeSet<u32> = log
+        .lines()
+        .filter_map(|line| {
+            line.split_once("worker has had ")?
+                .1
+                .split(' ')
+                .next()?
+                .parse()
+                .ok()
+        })
+        .collect();
+    assert!(shares.iter().all(|share| *share >= 20), "{shares:?}");
+}
+
+#[test]
+fn requests_are_counted_over_the_death_of_the_proxy() {
+    let paster = Site::new()
+        .actor("counted", "/")
+        .policy("counted", "max_requests = 30")
+        .serve();
+    paster.expect_log("the proxy ended; it is replaced");
+    let (worker, proxy) = {
+        let status = paster.status();
+        (status.app("counted").pid(), status.proxy.pid)
+    };
+    for _ in 0..20 {
+        assert_eq!(paster.get("/").status, 200);
+    }
+    paster.wait_until("they are counted", |s| s.app("counted").requests == 20);
+    process::sigkill(proxy.expect("a proxy runs"));
+    paster.wait_until("a new proxy serves", |s| {
+        s.proxy.pid.is_some_and(|pid| Some(pid) != proxy)
+    });
+    for _ in 0..15 {
+        assert_eq!(paster.get("/").status, 200);
+    }
+    paster.wait_until("it was replaced", |s| {
+        s.app("counted").is_ready() && s.app("counted").pids().iter().all(|pid| *pid != worker)
+    });
+}
+
+#[test]
 fn a_worker_that_uses_too_much_memory_is_replaced_first() {
     let source = r#"
 import os

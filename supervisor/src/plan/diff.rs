@@ -88,6 +88,7 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         idle_timeout: _,
         max_lifetime: _,
         max_requests: _,
+        max_requests_jitter: _,
         max_memory: _,
         processes: _,
         ready: _,
@@ -115,6 +116,27 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         no_new_privileges,
         watchdog,
     )
+}
+
+/// What runs as `running` does, looked after as `wanted` says: the settings that a process was told at its start stay.
+pub fn looked_after(running: &AppSpec, wanted: &AppSpec) -> AppSpec {
+    let told = running.settings.clone();
+    AppSpec {
+        handover: wanted.handover,
+        settings: Settings {
+            threads: told.threads,
+            directory: told.directory,
+            environment: told.environment,
+            user: told.user,
+            umask: told.umask,
+            nice: told.nice,
+            limits: told.limits,
+            no_new_privileges: told.no_new_privileges,
+            watchdog: told.watchdog,
+            ..wanted.settings.clone()
+        },
+        ..running.clone()
+    }
 }
 
 /// What the supervisor and the proxy go by.
@@ -315,6 +337,35 @@ mod tests {
         );
         assert_eq!(after(|app| app.settings.queue = 1), policy_changed());
         assert_eq!(after(|app| app.handover = Handover::Keep), policy_changed());
+    }
+
+    #[test]
+    fn what_runs_keeps_what_it_was_told_and_is_looked_after_anew() {
+        let running = spec("a");
+        let mut wanted = spec("a");
+        tree(&mut wanted)
+            .local_conf
+            .insert("title".to_owned(), "new".to_owned());
+        wanted.handover = Handover::Keep;
+        wanted.settings = Settings {
+            processes: 7,
+            queue: 1,
+            threads: 9,
+            directory: Some("/tmp".into()),
+            environment: [("A".to_owned(), "1".to_owned())].into(),
+            umask: Some(0o77),
+            nice: Some(1),
+            limits: [("nofile".to_owned(), Some(1))].into(),
+            no_new_privileges: false,
+            watchdog: Some(Duration::from_secs(1)),
+            ..wanted.settings
+        };
+        let both = looked_after(&running, &wanted);
+        assert!(!needs_new_processes(&running, &both));
+        assert_eq!(
+            (both.settings.processes, both.settings.queue, both.handover),
+            (7, 1, Handover::Keep)
+        );
     }
 
     #[test]

@@ -233,6 +233,13 @@ pub static KEYS: &[Key] = &[
         |count: u64| count.to_string(),
         "a worker is replaced after so many requests; its successor is ready first"
     ),
+    app_number!(
+        max_requests_jitter,
+        0,
+        u64::from(u32::MAX),
+        "0",
+        "each worker is given up to so many requests more than `max_requests`, at random"
+    ),
     app_optional!(
         max_memory,
         optional_size,

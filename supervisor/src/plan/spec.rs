@@ -116,6 +116,8 @@ pub struct Settings {
     pub idle_timeout: Option<Duration>,
     pub max_lifetime: Option<Duration>,
     pub max_requests: Option<u64>,
+    /// A worker may have up to so many requests more, at random.
+    pub max_requests_jitter: u64,
     /// In bytes, of the worker process alone.
     pub max_memory: Option<u64>,
     pub queue: usize,
@@ -163,6 +165,7 @@ impl Default for Settings {
             idle_timeout: None,
             max_lifetime: None,
             max_requests: None,
+            max_requests_jitter: 0,
             max_memory: None,
             queue: 1000,
             queue_timeout: Duration::from_secs(30),

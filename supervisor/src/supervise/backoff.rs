@@ -27,6 +27,8 @@ pub struct Crashes {
     recent: VecDeque<Instant>,
     /// In a row without a healthy life between them.
     in_a_row: u32,
+    /// In a crash loop, until a worker is ready again.
+    failed: bool,
 }
 
 /// What to do after a crash.
@@ -55,9 +57,10 @@ impl Crashes {
             self.recent.pop_front();
         }
         let oldest = *self.recent.front().expect("one was just pushed");
-        let failed = self.recent.len() >= policy.limit as usize
+        // The slow attempts of a crash loop are too far apart for the window; they do not end it.
+        self.failed |= self.recent.len() >= policy.limit as usize
             && now.duration_since(oldest) <= policy.window;
-        let delay = match (failed, self.in_a_row) {
+        let delay = match (self.failed, self.in_a_row) {
             (true, _) => jitter(policy.max_delay, policy.max_delay, dice),
             (false, 0) if ready_for >= HEALTHY_LIFE => Duration::ZERO,
             (false, row) => {
@@ -68,7 +71,20 @@ impl Crashes {
             }
         };
         self.in_a_row = self.in_a_row.saturating_add(1);
-        Verdict { delay, failed }
+        Verdict {
+            delay,
+            failed: self.failed,
+        }
+    }
+
+    /// The app is in a crash loop: requests get 503 at once.
+    pub fn is_loop(&self) -> bool {
+        self.failed
+    }
+
+    /// A worker is ready: if this was a crash loop, it is none any more.
+    pub fn recover(&mut self) {
+        self.failed = false;
     }
 
     /// Forgets everything: a new generation begins, or someone restarted the app by hand.
@@ -125,6 +141,34 @@ mod tests {
             }
         );
         assert!(verdicts[5].failed);
+    }
+
+    #[test]
+    fn a_crash_loop_goes_on_until_a_worker_is_ready() {
+        let (mut crashes, mut now) = (Crashes::default(), Instant::now());
+        for _ in 0..20 {
+            let verdict = crashes.record(now, Duration::ZERO, &POLICY, MIDDLE);
+            now += verdict.delay;
+        }
+        let verdict = crashes.record(now, Duration::ZERO, &POLICY, MIDDLE);
+        assert!(verdict.failed && crashes.is_loop());
+        assert_eq!(verdict.delay, POLICY.max_delay);
+        crashes.recover();
+        assert!(!crashes.is_loop());
+        now += POLICY.window;
+        assert!(!crashes.record(now, HEALTHY_LIFE, &POLICY, MIDDLE).failed);
+    }
+
+    #[test]
+    fn no_more_crashes_are_remembered_than_count() {
+        let (mut crashes, now) = (Crashes::default(), Instant::now());
+        for _ in 0..1000 {
+            crashes.record(now, Duration::ZERO, &POLICY, MIDDLE);
+        }
+        assert_eq!(crashes.recent.len(), 5);
+        let fewer = BackoffPolicy { limit: 2, ..POLICY };
+        crashes.record(now, Duration::ZERO, &fewer, MIDDLE);
+        assert_eq!(crashes.recent.len(), 2);
     }
 
     #[test]

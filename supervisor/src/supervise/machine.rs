@@ -16,6 +16,9 @@ mod upkeep;
 
 pub use types::*;
 
+/// A table that no longer names a worker is in force after this time, whatever `drain_timeout` says.
+const LEAST_DRAIN: Duration = Duration::from_millis(250);
+
 /// A generation that is being brought up beside the serving one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Rollout {
@@ -40,7 +43,6 @@ pub struct AppMachine {
     /// No start before this time.
     #[serde(with = "moment::option")]
     not_before: Option<Instant>,
-    failed: bool,
     /// No start at all: the worker said so, or its `restart` policy does.
     given_up: bool,
     /// On demand, and nobody wants it at the moment.
@@ -65,7 +67,6 @@ impl AppMachine {
             next_id: first_id,
             crashes: Crashes::default(),
             not_before: None,
-            failed: false,
             given_up: false,
             asleep: policy.idle_timeout.is_some(),
             last_active: None,
@@ -112,7 +113,7 @@ impl AppMachine {
         }
         match self.slots_filled(self.generation, Worker::is_ready) {
             0 if self.policy.processes == 0 => AppState::Ready,
-            0 if self.failed || self.given_up => AppState::Failed,
+            0 if self.crashes.is_loop() || self.given_up => AppState::Failed,
             0 if self.not_before.is_some() => AppState::Backoff,
             0 => AppState::Starting,
             n if n < self.policy.processes => AppState::Degraded,
@@ -141,6 +142,7 @@ impl AppMachine {
     /// One transition. `dice` is uniform in `0.0..1.0`.
     pub fn step(&mut self, event: Event, now: Instant, dice: f64) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let before = self.shown();
         match event {
             Event::Tick => {}
             Event::Start => self.start(),
@@ -148,10 +150,7 @@ impl AppMachine {
             Event::Rollout { generation, policy } => {
                 self.begin_rollout(generation, policy, now, &mut effects)
             }
-            Event::NewPolicy(policy) => {
-                self.asleep &= policy.idle_timeout.is_some();
-                self.policy = policy;
-            }
+            Event::NewPolicy { generation, policy } => self.obey(generation, policy, now),
             Event::Ready(id) => self.ready(id, now),
             Event::Extend(id, by) => self.extend(id, now + by),
             Event::Drained(id) => self.drained(id, now, &mut effects),
@@ -166,7 +165,24 @@ impl AppMachine {
         self.pass_deadlines(now, dice, &mut effects);
         self.pass_upkeep(now, dice, &mut effects);
         self.reconcile(now, &mut effects);
+        if self.shown() != before {
+            effects.push(Effect::Publish);
+        }
         effects
+    }
+
+    /// The workers that the route table names.
+    pub fn serving(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
+        self.workers()
+            .filter(|(_, w)| w.is_ready() && w.generation == self.generation)
+    }
+
+    /// All that the route table says of the app: whom it names, and why requests neither are served nor wait.
+    fn shown(&self) -> (Option<AppState>, Vec<WorkerId>) {
+        let state = self.state();
+        let shut = matches!(state, AppState::Failed | AppState::Stopped | AppState::Idle);
+        let named = self.serving().map(|(id, _)| id).collect();
+        (shut.then_some(state), named)
     }
 
     fn start(&mut self) {
@@ -184,13 +200,24 @@ impl AppMachine {
         if let Some(rollout) = self.rollout.take() {
             effects.push(rollout_failed(rollout.generation, "the app was stopped"));
         }
-        effects.push(Effect::Publish);
+    }
+
+    fn obey(&mut self, generation: u64, policy: Policy, now: Instant) {
+        if let Some(rollout) = &mut self.rollout
+            && rollout.generation == generation
+        {
+            rollout.policy = policy;
+        } else if self.generation == generation {
+            self.asleep &= policy.idle_timeout.is_some();
+            let longest = now + policy.backoff.max_delay;
+            self.not_before = self.not_before.map(|at| at.min(longest));
+            self.policy = policy;
+        }
     }
 
     fn forget_crashes(&mut self) {
         self.crashes.clear();
         self.not_before = None;
-        self.failed = false;
         self.given_up = false;
     }
 
@@ -208,6 +235,7 @@ impl AppMachine {
         // A newer wish replaces one that is still under way: its workers are superfluous now (reconcile
         // ends them), and whoever waited for it waits for this one.
         self.rollout = None;
+        self.unproven = false;
         let protects_something = self
             .workers
             .values()
@@ -221,7 +249,6 @@ impl AppMachine {
             self.forget_crashes();
             self.retire_old_generations(now, effects);
         }
-        effects.push(Effect::Publish);
     }
 
     fn ready(&mut self, id: WorkerId, now: Instant) {
@@ -301,9 +328,6 @@ impl AppMachine {
         let Some(worker) = self.workers.remove(&id) else {
             return;
         };
-        if worker.is_ready() {
-            effects.push(Effect::Publish);
-        }
         if !worker.is_live() {
             effects.push(Effect::Report(Report::Stopped { id, exit }));
             return;
@@ -323,7 +347,6 @@ impl AppMachine {
                 effects,
             );
             effects.push(Effect::Report(Report::GaveUp { id, exit }));
-            effects.push(Effect::Publish);
             return;
         }
         let why = match worker.state {
@@ -370,12 +393,9 @@ impl AppMachine {
         let verdict = self
             .crashes
             .record(now, ready_for, &self.policy.backoff, dice);
-        if verdict.failed != self.failed {
-            self.failed = verdict.failed;
-            effects.push(Effect::Publish);
-        }
         if !verdict.delay.is_zero() {
-            self.not_before = Some(now + verdict.delay);
+            // A pause that is under way is not cut short by another failure.
+            self.not_before = self.not_before.max(Some(now + verdict.delay));
         }
         self.prove(Err(why.to_owned()), now, effects);
         Some((verdict.delay, verdict.failed))
@@ -421,8 +441,7 @@ impl AppMachine {
                     self.workers.insert(id, ready);
                     effects.push(Effect::Report(Report::Ready { id }));
                     if worker.generation == self.generation {
-                        self.failed = false;
-                        effects.push(Effect::Publish);
+                        self.crashes.recover();
                     }
                 }
                 WorkerState::Draining { deadline } if deadline <= now => {
@@ -491,7 +510,6 @@ impl AppMachine {
         self.last_active = Some(now);
         self.forget_crashes();
         self.retire_old_generations(now, effects);
-        effects.push(Effect::Publish);
         effects.push(Effect::RolloutDone {
             generation: rollout.generation,
             result: Ok(()),
@@ -524,6 +542,11 @@ impl AppMachine {
         );
     }
 
+    /// How long a worker that was withdrawn may go on: in any case until the proxies know that it was.
+    fn drain_time(&self) -> Duration {
+        self.policy.drain_timeout.max(LEAST_DRAIN)
+    }
+
     fn retire(
         &mut self,
         unwanted: impl Fn(&Worker) -> bool,
@@ -536,16 +559,13 @@ impl AppMachine {
             .filter(|(_, w)| w.is_live() && unwanted(w))
             .map(|(id, _)| *id)
             .collect();
+        let deadline = now + self.drain_time();
         for id in ids {
-            let drain_timeout = self.policy.drain_timeout;
             let Some(worker) = self.workers.get_mut(&id) else {
                 continue;
             };
             if worker.is_ready() {
-                worker.state = WorkerState::Draining {
-                    deadline: now + drain_timeout,
-                };
-                effects.push(Effect::Publish);
+                worker.state = WorkerState::Draining { deadline };
             } else {
                 self.terminate(id, now, effects);
             }
@@ -595,5 +615,7 @@ fn rollout_failed(generation: u64, why: &str) -> Effect {
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

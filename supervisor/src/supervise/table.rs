@@ -58,11 +58,8 @@ fn app(view: &AppView) -> App {
 }
 
 fn ready_workers(view: &AppView, max_in_flight: usize) -> Vec<Worker> {
-    let ready = view
-        .machine
-        .workers()
-        .filter(|(_, w)| w.is_ready() && w.generation == view.machine.generation());
-    ready
+    view.machine
+        .serving()
         .filter_map(|(id, worker)| {
             let (address, pid) = (view.launched)(id)?;
             Some(Worker {

@@ -8,6 +8,7 @@ use super::{Driver, IDS_PER_APP};
 use crate::control::kinds;
 use crate::control::protocol::Failure;
 use crate::keeper::message::{Exit, ToKeeper};
+use crate::plan::diff;
 use crate::plan::spec::{AppKind, AppSpec, Settings};
 use crate::router::message::{Death, WorkerAddress};
 use crate::supervise::backoff::BackoffPolicy;
@@ -79,6 +80,10 @@ pub(super) struct Live {
     pub(super) status: Option<String>,
     /// The last table that named it.
     pub(super) last_named: u64,
+    /// Requests that were counted by proxies that are gone.
+    pub(super) requests_before: u64,
+    /// Its place between the fewest and the most requests that it may have: uniform in `0.0..1.0`.
+    pub(super) share: f64,
     /// Why it was taken out of service, if it hung.
     hung: Option<String>,
     pub(super) slot: u32,
@@ -286,25 +291,48 @@ impl Driver {
     }
 
     /// Applies settings that need no new process.
-    pub(super) fn update_policy(&mut self, number: u64, spec: AppSpec) {
+    pub(super) fn update_policy(&mut self, number: u64, wanted: &AppSpec) {
+        let Some(app) = self.apps.get(&number) else {
+            return;
+        };
+        // Nothing of a stopped app runs that could differ from what its next start will run.
+        if app.machine.state() == AppState::Stopped {
+            self.adjust(number, |spec| *spec = wanted.clone());
+        } else {
+            self.adjust(number, |spec| *spec = diff::looked_after(spec, wanted));
+        }
+    }
+
+    /// Changes how an app is looked after, in the generation that serves and in the one that is being brought up.
+    fn adjust(&mut self, number: u64, change: impl Fn(&mut AppSpec)) {
         let Some(app) = self.apps.get_mut(&number) else {
             return;
         };
-        let event = Event::NewPolicy(policy(&spec));
-        app.spec = spec;
+        change(&mut app.spec);
+        let mut events = vec![Event::NewPolicy {
+            generation: app.machine.generation(),
+            policy: policy(&app.spec),
+        }];
+        if let Some((generation, spec)) = &mut app.next {
+            change(spec);
+            events.push(Event::NewPolicy {
+                generation: *generation,
+                policy: policy(spec),
+            });
+        }
         self.dirty = true;
-        self.step(number, event);
+        for event in events {
+            self.step(number, event);
+        }
     }
 
     pub(super) fn scale_all(&mut self, by: i32) {
         let numbers: Vec<u64> = self.numbers.values().copied().collect();
         for number in numbers {
-            let Some(app) = self.apps.get(&number) else {
-                continue;
-            };
-            let mut spec = app.spec.clone();
-            spec.settings.processes = spec.settings.processes.saturating_add_signed(by).max(1);
-            self.update_policy(number, spec);
+            self.adjust(number, |spec| {
+                let processes = &mut spec.settings.processes;
+                *processes = processes.saturating_add_signed(by).max(1);
+            });
         }
     }
 
@@ -350,6 +378,8 @@ impl Driver {
                             started,
                             status: None,
                             last_named: 0,
+                            requests_before: 0,
+                            share: fastrand::f64(),
                             hung: None,
                             slot,
                             generation,

@@ -1,6 +1,7 @@
 //! Commands change what is wanted; their answers wait until that is so.
 
 use super::Driver;
+use super::shutdown::Phase;
 use crate::config::problem::Problem;
 use crate::control::kinds;
 use crate::control::protocol::{Answer, AppResult, Command};
@@ -43,6 +44,9 @@ pub(super) struct Replanned {
     reply: Option<oneshot::Sender<Answer>>,
 }
 
+/// On the way out nothing is started any more.
+const STOPPING: &str = "paster is stopping; nothing was changed";
+
 /// What a command means for one app.
 enum Decision {
     /// Bring up a new generation.
@@ -78,6 +82,10 @@ fn result(name: &str, action: &str, generation: u64) -> AppResult {
 
 impl Driver {
     pub(super) fn command(&mut self, command: Command, reply: oneshot::Sender<Answer>) {
+        let starts = matches!(command, Command::Restart { .. } | Command::Start { .. });
+        if starts && self.phase != Phase::Running {
+            return self.refuse(Some(reply), vec![Problem::new("Stopping", STOPPING)]);
+        }
         match command {
             Command::Status => {
                 let _ = reply.send(Answer::Status(self.status()));
@@ -187,7 +195,7 @@ impl Driver {
             };
             match decision {
                 Decision::RollOut { spec, .. } => self.roll_out(number, *spec),
-                Decision::Update(spec) => self.update_policy(number, *spec),
+                Decision::Update(spec) => self.update_policy(number, &spec),
                 Decision::Stop => self.step(number, Event::Stop),
                 Decision::Remove => self.remove_app(&name),
                 Decision::Resume => {
@@ -340,6 +348,9 @@ impl Driver {
 
     pub(super) fn replanned(&mut self, Replanned { plan, reply }: Replanned) {
         self.replanning -= 1;
+        if self.phase != Phase::Running {
+            return self.refuse(reply, vec![Problem::new("Stopping", STOPPING)]);
+        }
         let plan = match plan {
             Ok(plan) => plan,
             Err(problems) => {

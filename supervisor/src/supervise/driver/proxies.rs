@@ -1,6 +1,6 @@
 //! The proxy processes: the one that accepts, and those that finish what they have.
 
-use super::Driver;
+use super::{Driver, IDS_PER_APP};
 use crate::control::kinds;
 use crate::router::message::{FromProxy, Hello, RunAs, Stats, Table, ToProxy, WorkerId};
 use crate::supervise::access_log;
@@ -122,6 +122,12 @@ impl Proxies {
         self.running.values().map(|proxy| &proxy.stats)
     }
 
+    /// Requests that worker `id` was given by the proxies that run.
+    pub(super) fn requests_of(&self, id: WorkerId) -> u64 {
+        let counted = self.stats().flat_map(|stats| &stats.workers);
+        counted.filter(|w| w.id == id).map(|w| w.requests).sum()
+    }
+
     /// No running proxy has anything in flight on a worker that the table `last_named` was the last to name.
     fn have_drained(&self, id: WorkerId, last_named: u64) -> bool {
         self.running
@@ -212,6 +218,7 @@ impl Proxies {
 
     /// Ends all proxies now.
     pub(super) fn drop_all(&mut self) {
+        self.respawn_at = None;
         self.running.clear();
     }
 }
@@ -409,6 +416,12 @@ impl Driver {
                 (self.apps.get_mut(number), proxy.stats.apps.get(name))
             {
                 app.requests_before += stats.requests;
+            }
+        }
+        for worker in &proxy.stats.workers {
+            let app = self.apps.get_mut(&(worker.id / IDS_PER_APP));
+            if let Some(live) = app.and_then(|app| app.live.get_mut(&worker.id)) {
+                live.requests_before += worker.requests;
             }
         }
         if proxy.retiring {

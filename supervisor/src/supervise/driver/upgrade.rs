@@ -413,7 +413,7 @@ impl Driver {
             .map(|(number, app)| (*number, app.spec.clone()))
             .collect();
         for (number, spec) in apps {
-            self.update_policy(number, spec);
+            self.update_policy(number, &spec);
         }
         tracing::info!(
             name: kinds::UPGRADED,

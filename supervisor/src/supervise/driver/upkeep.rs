@@ -14,6 +14,12 @@ const MEMORY_INTERVAL: Duration = Duration::from_secs(2);
 /// How often an app's unreachable worker is worth a line.
 const UNREACHABLE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How many requests a worker may have: `fewest`, and by its luck (in `0.0..1.0`) up to `jitter` more.
+fn share(fewest: u64, jitter: u64, luck: f64) -> u64 {
+    let more = (luck * (jitter as f64 + 1.0)) as u64;
+    fewest.saturating_add(more.min(jitter))
+}
+
 impl Driver {
     /// Compares what a proxy says with what it said a second ago.
     pub(super) fn note_traffic(&mut self, before: &Stats, now: &Stats) {
@@ -27,17 +33,30 @@ impl Driver {
         for number in active {
             self.step(number, Event::Active);
         }
-        for worker in &now.workers {
-            let number = worker.id / IDS_PER_APP;
-            let limit = self
-                .apps
-                .get(&number)
-                .and_then(|app| app.spec.settings.max_requests);
-            if limit.is_some_and(|limit| worker.requests >= limit) {
-                let why = format!("has had {} requests", worker.requests);
-                self.step(number, Event::Recycle(worker.id, why));
-            }
+        let over = now.workers.iter().filter_map(|worker| {
+            let (requests, share) = self.count_requests(worker.id)?;
+            Some((requests.checked_sub(share)?, requests, worker.id))
+        });
+        let mut over: Vec<(u64, u64, WorkerId)> = over.collect();
+        // One of an app at a time is replaced, so those who are over most come first.
+        over.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, requests, id) in over {
+            let why = format!("has had {requests} requests");
+            self.step(id / IDS_PER_APP, Event::Recycle(id, why));
         }
+    }
+
+    /// How many requests a worker has had, and how many it may have; none without `max_requests`.
+    fn count_requests(&self, id: WorkerId) -> Option<(u64, u64)> {
+        let app = self.apps.get(&(id / IDS_PER_APP))?;
+        let live = app.live.get(&id)?;
+        let settings = &app.spec.settings;
+        let share = share(
+            settings.max_requests?,
+            settings.max_requests_jitter,
+            live.share,
+        );
+        Some((live.requests_before + self.proxies.requests_of(id), share))
     }
 
     fn is_on_demand(&self, number: u64) -> bool {
@@ -128,16 +147,31 @@ impl Driver {
             for (id, live) in &app.live {
                 let rss = live.pid.and_then(proctree::rss_bytes).unwrap_or(0);
                 if rss > limit {
-                    large.push((
-                        *number,
-                        *id,
-                        format!("uses {} MB of memory", rss / 1_000_000),
-                    ));
+                    large.push((rss, *number, *id));
                 }
             }
         }
-        for (number, id, why) in large {
+        // One of an app at a time is replaced: the largest first.
+        large.sort_unstable_by(|a, b| b.cmp(a));
+        for (rss, number, id) in large {
+            let why = format!("uses {} MB of memory", rss / 1_000_000);
             self.step(number, Event::Recycle(id, why));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_spread_evenly_from_the_fewest_to_the_most() {
+        let shares: Vec<u64> = [0.0, 0.3, 0.5, 0.7, 0.99]
+            .iter()
+            .map(|luck| share(100, 3, *luck))
+            .collect();
+        assert_eq!(shares, [100, 101, 102, 102, 103]);
+        assert_eq!(share(100, 0, 0.99), 100);
+        assert_eq!(share(u64::MAX, 5, 0.99), u64::MAX);
     }
 }

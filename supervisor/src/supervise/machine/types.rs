@@ -113,8 +113,11 @@ pub enum Event {
         generation: u64,
         policy: Policy,
     },
-    /// The settings of supervision changed; processes stay.
-    NewPolicy(Policy),
+    /// The settings of supervision of a generation (the serving one, or that of the rollout) changed; processes stay.
+    NewPolicy {
+        generation: u64,
+        policy: Policy,
+    },
     /// The worker has said that it can serve.
     Ready(WorkerId),
     /// The worker asks for more time to start or stop, from now.

@@ -46,7 +46,6 @@ impl AppMachine {
             // Whoever wakes it gets a fresh start.
             self.forget_crashes();
             effects.push(Effect::Report(Report::Asleep));
-            effects.push(Effect::Publish);
         }
     }
 
@@ -64,7 +63,6 @@ impl AppMachine {
         self.last_active = Some(now);
         if std::mem::take(&mut self.asleep) {
             effects.push(Effect::Report(Report::Woken));
-            effects.push(Effect::Publish);
         }
     }
 
@@ -90,7 +88,7 @@ impl AppMachine {
         let WorkerState::Ready { since } = worker.state else {
             return;
         };
-        let deadline = now + self.policy.drain_timeout;
+        let deadline = now + self.drain_time();
         self.workers.insert(
             id,
             Worker {
@@ -103,7 +101,6 @@ impl AppMachine {
             id,
             why: why.to_owned(),
         }));
-        effects.push(Effect::Publish);
         self.failure(
             &worker,
             now.saturating_duration_since(since),
