@@ -12,6 +12,7 @@
 //! - [`router`]: the route table and the messages that carry it; all that supervisor and proxy share.
 //! - [`proxy`]: the front proxy process: client connections, queues, retries.
 //! - [`keeper`]: the small process around each worker: it starts it, waits for it and lets nothing of it survive.
+//! - [`confine`]: what a worker is kept from: control groups, namespaces, Landlock, seccomp.
 //! - [`control`]: how `paster status` and its siblings talk to `paster serve`.
 //! - [`sys`]: what the operating system offers; the only `unsafe`.
 //! - [`runtime`]: the composition root of `paster serve`.
@@ -19,6 +20,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod confine;
 pub mod control;
 pub mod keeper;
 pub mod plan;

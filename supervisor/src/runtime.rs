@@ -3,6 +3,7 @@
 //! Bind early, start late: the addresses are known (and refused, if they must be) before the first process exists.
 
 use crate::config::problem::Problem;
+use crate::confine::cgroup::{self, Stranger};
 use crate::control::protocol::{Answer, Event};
 use crate::control::{self, feed::Feed, journal, server::Feeds};
 use crate::plan::spec::Plan;
@@ -86,6 +87,8 @@ struct Holdings {
     listeners: Vec<Bound>,
     control: UnixListener,
     proxy_uid: Option<u32>,
+    /// Processes in our control groups that are not ours.
+    strangers: Vec<Stranger>,
     /// The state of the program in whose place we are.
     inherited: Option<(String, FrozenDriver, Descriptors)>,
 }
@@ -107,6 +110,9 @@ impl Holdings {
         crate::sys::fd::cloexec_from(3)?;
         let plan = (serve.replan)().map_err(ServeError::Config)?;
         let run_dir = RunDir::open(&serve.run_dir).map_err(ServeError::RunDir)?;
+        // The last worker of a group removes it, so there is something only after a kill.
+        let marker = format!("NOTIFY_SOCKET={}/", run_dir.workers().display());
+        let strangers = cgroup::clear(plan.cgroup_trees(), &run_dir.site_name(), &marker);
         let mut listeners = Vec::new();
         for address in &plan.listen {
             listeners.extend(bind(address).map_err(ServeError::Setup)?);
@@ -125,6 +131,7 @@ impl Holdings {
             listeners,
             control,
             proxy_uid,
+            strangers,
             inherited: None,
         })
     }
@@ -142,6 +149,7 @@ impl Holdings {
             listeners: Vec::new(),
             control: descriptors.take(surroundings.control)?.into(),
             proxy_uid: proxy_uid(),
+            strangers: Vec::new(),
             inherited: Some((state.version, driver, descriptors)),
         })
     }
@@ -154,6 +162,7 @@ async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), Serve
         listeners,
         control,
         proxy_uid,
+        strangers,
         inherited,
     } = match &serve.take_over {
         None => Holdings::acquire(serve)?,
@@ -180,6 +189,10 @@ async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), Serve
         Some((_, state, _)) => state.surroundings.events(),
     };
     init_log(stderr.clone(), events.clone());
+    for stranger in strangers {
+        let (pid, group) = (stranger.pid, stranger.group.display());
+        tracing::warn!(pid, %group, "a process that paster does not know is in its control group; it is left alone");
+    }
     let (news_sender, news) = mpsc::channel(1024);
     let (proxy_sender, proxy_news) = mpsc::channel(1024);
     let (call_sender, calls) = mpsc::channel(64);
@@ -188,6 +201,8 @@ async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), Serve
         invoked_as: invoked_as()?,
         config: plan.config.clone(),
         workers_dir: run_dir.workers(),
+        name: run_dir.site_name(),
+        private_tmp: run_dir.private_tmp(),
         proxy_uid,
         stdout,
         stderr,

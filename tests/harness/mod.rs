@@ -4,6 +4,7 @@
 //! `Paster` is dropped it is stopped, and what it must not leave behind is looked for (`hygiene`). After a failure the
 //! configuration, the status and the whole log are printed.
 
+pub(crate) mod confinement;
 pub(crate) mod http;
 mod hygiene;
 pub(crate) mod load;

@@ -35,6 +35,18 @@ pub(crate) struct Paster {
     expected: Mutex<Expected>,
 }
 
+/// The program under test, run by what the site says.
+fn command_for(site: &Site) -> Command {
+    match site.wrapper() {
+        [] => Command::new(PROGRAM),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(PROGRAM);
+            command
+        }
+    }
+}
+
 /// A request that runs beside the test.
 pub(crate) type Pending = JoinHandle<std::io::Result<Response>>;
 
@@ -59,7 +71,7 @@ impl Paster {
     /// Starts it and waits until it has announced its addresses and answers commands.
     pub(crate) fn start(site: Site) -> Paster {
         site.write();
-        let mut child = Command::new(PROGRAM)
+        let mut child = command_for(&site)
             .args(site.arguments())
             .current_dir(site.dir())
             .env(MARK, site.dir())
@@ -102,7 +114,7 @@ impl Paster {
     /// Runs `paster serve` for `site` to its end, for configurations that are refused.
     pub(crate) fn refused(site: &Site) -> CommandResult {
         site.write();
-        let mut command = Command::new(PROGRAM);
+        let mut command = command_for(site);
         command
             .args(site.arguments())
             .current_dir(site.dir())
@@ -112,7 +124,7 @@ impl Paster {
 
     /// Any `paster` command line, in the directory of `site`.
     pub(crate) fn run(site: &Site, arguments: &[&str]) -> CommandResult {
-        let mut command = Command::new(PROGRAM);
+        let mut command = command_for(site);
         command.args(arguments).current_dir(site.dir());
         run(command)
     }

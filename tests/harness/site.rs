@@ -11,6 +11,9 @@ use tempfile::TempDir;
 /// The Python app that does what its URL says (see its docstring).
 const ACTOR: &str = include_str!("../fixtures/apps/actor.py");
 
+/// The Python app that tries what it may be kept from (see its docstring).
+const PRISONER: &str = include_str!("../fixtures/apps/prisoner.py");
+
 /// A program that is a worker without anything of ours (see its docstring).
 const SERVER: &str = include_str!("../fixtures/programs/server.py");
 
@@ -31,6 +34,8 @@ pub(crate) struct Site {
     verbatim: Option<String>,
     listen: Option<String>,
     isolate: bool,
+    /// Program and arguments that `paster serve` is run by.
+    wrapper: Vec<String>,
 }
 
 impl Site {
@@ -50,6 +55,7 @@ impl Site {
             verbatim: None,
             listen: Some("127.0.0.1:0".to_owned()),
             isolate: true,
+            wrapper: Vec::new(),
         }
     }
 
@@ -57,6 +63,12 @@ impl Site {
     pub(crate) fn actor(self, name: &str, mount: &str) -> Site {
         self.file("actor.py", ACTOR)
             .section(name, mount, "actor:factory")
+    }
+
+    /// An app that tries what it may be kept from: module `prisoner`, see `tests/fixtures/apps/prisoner.py`.
+    pub(crate) fn prisoner(self, name: &str, mount: &str) -> Site {
+        self.file("prisoner.py", PRISONER)
+            .section(name, mount, "prisoner:factory")
     }
 
     /// A Python app of its own module, named after it, with a function `factory`.
@@ -120,6 +132,12 @@ impl Site {
     /// Without `--listen`: what `[server:main]` says counts.
     pub(crate) fn listen_as_configured(mut self) -> Site {
         self.listen = None;
+        self
+    }
+
+    /// `paster serve` is executed by this program, e.g. with less privileges.
+    pub(crate) fn wrapped(mut self, command: &[&str]) -> Site {
+        self.wrapper = command.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
@@ -195,6 +213,10 @@ impl Site {
     /// Writes the INI file.
     pub(crate) fn write(&self) {
         fs::write(self.config(), self.text()).expect("a file in the site");
+    }
+
+    pub(crate) fn wrapper(&self) -> &[String] {
+        &self.wrapper
     }
 
     /// The arguments of `paster` that serve this site.

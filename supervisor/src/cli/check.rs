@@ -112,6 +112,23 @@ fn people(report: &Report<'_>) -> String {
             );
         }
     }
+    for app in report.apps.iter().filter(|app| !app.guarantees.is_empty()) {
+        let rows = app.guarantees.iter().map(|guarantee| {
+            let holds = if guarantee.holds {
+                "holds"
+            } else {
+                "does not hold here"
+            };
+            let hint = guarantee.hint.as_ref();
+            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            vec![
+                guarantee.key.to_owned(),
+                holds.to_owned(),
+                format!("{}{hint}", guarantee.why),
+            ]
+        });
+        section(&mut text, &format!("isolation of {}", app.name), rows);
+    }
     let _ = write!(text, "\nall settings are in the output of --json");
     text
 }

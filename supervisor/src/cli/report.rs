@@ -1,6 +1,7 @@
 //! What `paster check` says about a plan, as data: rendered for people by `check`, for programs as JSON.
 
 use crate::config::problem::Problem;
+use crate::confine::verdict::Guarantee;
 use crate::plan::keys::effective;
 use crate::plan::spec::{AppKind, AppSpec, Cut, Plan};
 use crate::router::message::{Handover, RouteNode, WorkerAddress};
@@ -89,6 +90,8 @@ pub(crate) struct App<'a> {
     pub(crate) mounts: &'a [String],
     pub(crate) handover: Handover,
     pub(crate) settings: Vec<Setting>,
+    /// Of what `isolation` is about; empty where nothing is asked for.
+    pub(crate) guarantees: &'a [Guarantee],
 }
 
 /// What runs.
@@ -158,6 +161,7 @@ fn app(spec: &AppSpec) -> App<'_> {
         runs,
         mounts: &spec.mounts,
         handover: spec.handover,
+        guarantees: &spec.confined.guarantees,
         settings: effective(spec)
             .map(|(key, value)| Setting {
                 key: key.name,

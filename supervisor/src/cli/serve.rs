@@ -4,6 +4,8 @@ use super::args::ServeArgs;
 use super::exit::Exit;
 use super::problems::{self, Severity};
 use super::{output, site};
+use crate::config::problem::Problem;
+use crate::confine::cgroup;
 use crate::plan::address;
 use crate::plan::build::{self, PlanRequest};
 use crate::plan::spec::{AppKind, AppSpec, Plan};
@@ -64,8 +66,13 @@ fn usage(error: &str) -> Exit {
 fn replan(
     request: &PlanRequest,
     override_listen: &[crate::plan::spec::Listen],
-) -> Result<Plan, Vec<crate::config::problem::Problem>> {
+) -> Result<Plan, Vec<Problem>> {
     let mut plan = build::build(request)?;
+    cgroup::settle(plan.cgroup_trees()).map_err(|(path, error)| {
+        let message = format!("cannot limit groups below {}: {error}", path.display());
+        let hint = "under systemd, set Delegate=yes; or remove `cgroup_*`";
+        vec![Problem::new("SettingError", message).hint(hint)]
+    })?;
     if !override_listen.is_empty() {
         plan.listen = override_listen.to_vec();
     }

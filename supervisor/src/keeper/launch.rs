@@ -1,55 +1,35 @@
 //! Starting the worker: everything between fork and exec, as named steps, so that a failure says which.
 
 use super::message::{CONFIG_FD, HOST_FD, KeeperSpec, LISTENER_FD};
+use crate::confine::Failure;
+use crate::confine::failure::failed;
+use crate::confine::worker::Prepared;
 use crate::sys::{child, fd};
-use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Pid, Uid};
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::fmt::Display;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 
-/// Why a worker could not be started.
-pub(super) struct Failure {
-    pub(super) step: String,
-    pub(super) error: String,
-}
-
-fn failed(step: impl Into<String>) -> impl FnOnce(Errno) -> Failure {
-    let step = step.into();
-    move |errno| Failure {
-        step,
-        error: errno.desc().to_owned(),
-    }
-}
-
-fn refused(step: &str, error: impl Display) -> Failure {
-    Failure {
-        step: step.to_owned(),
-        error: error.to_string(),
-    }
-}
-
 /// Forks and executes the worker; returns its pid once the exec has succeeded.
-pub(super) fn launch(spec: &KeeperSpec) -> Result<Pid, Failure> {
+pub(super) fn launch(spec: &KeeperSpec, prepared: Option<&Prepared>) -> Result<Pid, Failure> {
     let argv = spec
         .argv
         .iter()
         .map(|arg| CString::new(arg.as_str()))
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| refused("arguments", "an argument contains a NUL character"))?;
+        .map_err(|_| Failure::new("arguments", "an argument contains a NUL character"))?;
     if argv.is_empty() {
-        return Err(refused("arguments", "there is no program to run"));
+        return Err(Failure::new("arguments", "there is no program to run"));
     }
     // The write end is close-on-exec: end of file means that the exec has succeeded.
     let (mut failure_reader, mut failure_writer) =
-        std::io::pipe().map_err(|error| refused("pipe", error))?;
+        std::io::pipe().map_err(|error| Failure::new("pipe", error))?;
     let keeper = Pid::this();
     let pid = child::fork(|| {
-        let Err(failure) = become_worker(spec, &argv, keeper, failure_writer.as_raw_fd());
+        let Err(failure) = become_worker(spec, prepared, &argv, keeper, failure_writer.as_raw_fd());
         let _ = write!(failure_writer, "{}\n{}", failure.step, failure.error);
     })
     .map_err(failed("fork"))?;
@@ -61,18 +41,22 @@ pub(super) fn launch(spec: &KeeperSpec) -> Result<Pid, Failure> {
     }
     let _ = nix::sys::wait::waitpid(pid, None);
     let (step, error) = text.split_once('\n').unwrap_or((&text, ""));
-    Err(refused(step, error))
+    Err(Failure::new(step, error))
 }
 
 /// Runs in the child. Returns only on failure.
 fn become_worker(
     spec: &KeeperSpec,
+    prepared: Option<&Prepared>,
     argv: &[CString],
     keeper: Pid,
     failure_fd: i32,
 ) -> Result<Infallible, Failure> {
     child::reset_signals().map_err(failed("signals"))?;
     nix::unistd::setsid().map_err(failed("setsid"))?;
+    if let Some(prepared) = prepared {
+        prepared.enter()?;
+    }
     for (name, limit) in &spec.limits {
         set_limit(name, *limit)?;
     }
@@ -81,6 +65,12 @@ fn become_worker(
     }
     if let Some(umask) = spec.umask {
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(umask));
+    }
+    if spec.no_new_privileges {
+        nix::sys::prctl::set_no_new_privs().map_err(failed("no_new_privileges"))?;
+    }
+    if let Some(prepared) = prepared {
+        prepared.restrict()?;
     }
     if let Some(identity) = &spec.identity {
         let groups: Vec<Gid> = identity
@@ -100,28 +90,30 @@ fn become_worker(
             directory.display()
         )))?;
     }
-    if spec.no_new_privileges {
-        nix::sys::prctl::set_no_new_privs().map_err(failed("no_new_privileges"))?;
-    }
     // After the change of identity, which clears it (prctl(2)); the keeper may have died before.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(failed("parent-death signal"))?;
     if Pid::parent() != keeper {
-        return Err(refused("parent-death signal", "the keeper is gone"));
+        return Err(Failure::new("parent-death signal", "the keeper is gone"));
     }
     place_descriptors(spec, failure_fd)?;
     let mut env = Vec::with_capacity(spec.env.len() + 1);
     for (key, value) in &spec.env {
         let pair = CString::new(format!("{key}={value}"));
         env.push(
-            pair.map_err(|_| refused("environment", format!("{key} contains a NUL character")))?,
+            pair.map_err(|_| {
+                Failure::new("environment", format!("{key} contains a NUL character"))
+            })?,
         );
     }
     if spec.has_listener {
         let pid = format!("LISTEN_PID={}", Pid::this());
-        env.push(CString::new(pid).map_err(|error| refused("environment", error))?);
+        env.push(CString::new(pid).map_err(|error| Failure::new("environment", error))?);
     }
     let path = spec.env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
     let program = find_program(&spec.argv[0], path)?;
+    if let Some(prepared) = prepared {
+        prepared.filter()?;
+    }
     nix::unistd::execve(&program, argv, &env)
         .map_err(failed(format!("execute {}", program.to_string_lossy())))
 }
@@ -137,7 +129,10 @@ fn place_descriptors(spec: &KeeperSpec, failure_fd: i32) -> Result<(), Failure> 
         pairs.push((HOST_FD, 5));
     }
     if failure_fd < 7 {
-        return Err(refused("descriptors", "the failure pipe is in the way"));
+        return Err(Failure::new(
+            "descriptors",
+            "the failure pipe is in the way",
+        ));
     }
     fd::place(&pairs).map_err(failed("descriptors"))
 }
@@ -157,13 +152,13 @@ fn find_program(name: &str, path: &str) -> Result<CString, Failure> {
             })
     };
     let Some(found) = found else {
-        return Err(refused(
+        return Err(Failure::new(
             "find the program",
             format!("`{name}` is not in PATH ({path})"),
         ));
     };
     CString::new(found.into_os_string().into_encoded_bytes())
-        .map_err(|error| refused("find the program", error))
+        .map_err(|error| Failure::new("find the program", error))
 }
 
 fn set_limit(name: &str, limit: Option<u64>) -> Result<(), Failure> {
@@ -174,7 +169,7 @@ fn set_limit(name: &str, limit: Option<u64>) -> Result<(), Failure> {
         "as" => Resource::RLIMIT_AS,
         "cpu" => Resource::RLIMIT_CPU,
         "fsize" => Resource::RLIMIT_FSIZE,
-        other => return Err(refused("limits", format!("unknown limit `{other}`"))),
+        other => return Err(Failure::new("limits", format!("unknown limit `{other}`"))),
     };
     let value = limit.unwrap_or(RLIM_INFINITY);
     setrlimit(resource, value, value).map_err(failed(format!("limit_{name}")))

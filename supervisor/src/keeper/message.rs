@@ -1,5 +1,6 @@
 //! Messages between supervisor and keeper: one JSON object per line over an inherited socketpair.
 
+use crate::confine::worker;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
@@ -29,6 +30,8 @@ pub struct KeeperSpec {
     /// rlimit name to soft and hard limit; none is unlimited.
     pub limits: BTreeMap<String, Option<u64>>,
     pub no_new_privileges: bool,
+    /// None where nothing is asked for.
+    pub confinement: Option<worker::Spec>,
 }
 
 /// Who the worker runs as.
@@ -69,6 +72,8 @@ pub enum FromKeeper {
 pub enum Exit {
     Code(i32),
     Signal(i32),
+    /// By the kernel, because its app was over its memory limit (`cgroup_memory`) of so many bytes.
+    OverMemory(u64),
     /// Its keeper was lost, and it was killed with it.
     Unknown,
 }

@@ -9,8 +9,11 @@ mod launch;
 pub mod message;
 mod watch;
 
+use crate::confine::Failure;
+use crate::confine::worker::{self, Prepared};
 use message::{FromKeeper, KeeperSpec, ToKeeper};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -45,11 +48,12 @@ fn run() -> std::io::Result<()> {
     if reader.read_line(&mut line)? == 0 {
         return Ok(()); // the supervisor is gone already
     }
-    let spec: KeeperSpec = serde_json::from_str(&line)?;
+    let mut spec: KeeperSpec = serde_json::from_str(&line)?;
     let mut link = Link { stream: link };
     let signals = watch::block_signals()?;
-    match launch::launch(&spec) {
-        Ok(pid) => {
+    let confinement = spec.confinement.take();
+    match start(&spec, confinement) {
+        Ok((pid, prepared)) => {
             link.send(&FromKeeper::Spawned {
                 pid: pid.as_raw().cast_unsigned(),
             });
@@ -57,7 +61,8 @@ fn run() -> std::io::Result<()> {
             for fd in message::PASSED_FDS {
                 let _ = crate::sys::fd::inherit(fd);
             }
-            watch::watch(pid, &mut link, &mut reader, &signals)
+            let group = prepared.as_ref().and_then(Prepared::group);
+            watch::watch(pid, group, &mut link, &mut reader, &signals)
         }
         Err(failure) => {
             link.send(&FromKeeper::Failed {
@@ -65,6 +70,23 @@ fn run() -> std::io::Result<()> {
                 error: failure.error,
             });
             Ok(())
+        }
+    }
+}
+
+/// Prepares the confinement, if one is asked for, and starts the worker in it.
+fn start(
+    spec: &KeeperSpec,
+    confinement: Option<worker::Spec>,
+) -> Result<(Pid, Option<Prepared>), Failure> {
+    let prepared = confinement.map(Prepared::new).transpose()?;
+    match launch::launch(spec, prepared.as_ref()) {
+        Ok(pid) => Ok((pid, prepared)),
+        Err(failure) => {
+            if let Some(group) = prepared.as_ref().and_then(Prepared::group) {
+                group.remove();
+            }
+            Err(failure)
         }
     }
 }

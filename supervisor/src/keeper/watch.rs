@@ -2,8 +2,10 @@
 
 use super::message::{Exit, FromKeeper, ToKeeper};
 use super::{Link, parse};
+use crate::confine::cgroup::Group;
 use crate::sys::proctree;
 use nix::errno::Errno;
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -38,14 +40,22 @@ pub(super) fn block_signals() -> io::Result<SignalFd> {
 /// Serves the supervisor until the worker has ended; then, or when the supervisor is gone, leaves nothing alive.
 pub(super) fn watch(
     worker: Pid,
+    group: Option<&Group>,
     link: &mut Link,
     messages: &mut BufReader<UnixStream>,
     children: &SignalFd,
 ) -> io::Result<()> {
+    let mut was_killed = false;
     loop {
         if let Some(exit) = reap(worker) {
+            // A kill that was ordered has nothing to do with memory.
+            let limit = group.filter(|_| !was_killed && exit == Exit::Signal(libc::SIGKILL));
+            let exit = match limit.and_then(Group::killed_for_memory) {
+                Some(limit) => Exit::OverMemory(limit),
+                None => exit,
+            };
             link.send(&FromKeeper::Exited { exit });
-            kill_descendants();
+            end_rest(group);
             return Ok(());
         }
         let message_waits = !messages.buffer().is_empty() || wait_for_input(messages, children)?;
@@ -55,17 +65,19 @@ pub(super) fn watch(
             match messages.read_line(&mut line) {
                 Ok(0) | Err(_) => {
                     // The supervisor is gone: nothing may outlive it.
-                    kill_descendants();
+                    end_rest(group);
                     return Ok(());
                 }
-                Ok(_) => obey(worker, &line),
+                Ok(_) => was_killed |= obey(worker, group, &line),
             }
         }
     }
 }
 
-fn obey(worker: Pid, line: &str) {
-    match parse(line) {
+/// Carries out an order; true if it was to kill.
+fn obey(worker: Pid, group: Option<&Group>, line: &str) -> bool {
+    let order = parse(line);
+    match order {
         Some(ToKeeper::Terminate) => {
             // The worker leads its own process group (setsid), and it is not reaped yet, so the number is still its own.
             let _ = killpg(worker, Signal::SIGTERM);
@@ -75,12 +87,16 @@ fn obey(worker: Pid, line: &str) {
             let _ = kill(worker, Signal::SIGQUIT);
         }
         Some(ToKeeper::Kill) => {
+            if let Some(group) = group {
+                group.kill();
+            }
             for pid in proctree::descendants(Pid::this()) {
                 let _ = kill(pid, Signal::SIGKILL);
             }
         }
         None => {}
     }
+    order == Some(ToKeeper::Kill)
 }
 
 /// True when a message (or end of file) from the supervisor can be read.
@@ -108,6 +124,17 @@ fn reap(worker: Pid) -> Option<Exit> {
             Ok(WaitStatus::StillAlive) | Err(_) => return exit,
             Ok(_) => {}
         }
+    }
+}
+
+/// Leaves nothing alive, and no control group.
+fn end_rest(group: Option<&Group>) {
+    if let Some(group) = group {
+        group.kill();
+    }
+    kill_descendants();
+    if let Some(group) = group {
+        group.end();
     }
 }
 

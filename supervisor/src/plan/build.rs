@@ -1,5 +1,6 @@
 //! All of planning together: a configuration in, a plan out, or every problem that it has.
 
+use super::confined::{self, Asking};
 use super::cut::{self, Cutting, Options, Piece, Work};
 use super::domains;
 use super::identity::{Accounts, System};
@@ -13,6 +14,8 @@ use crate::config::problem::{Place, Problem};
 use crate::config::python::{self, Environments, Machine};
 use crate::config::tree::{Conf, Node};
 use crate::config::{Kind, Query, Resolved, resolve, uri};
+use crate::confine::probe::Here;
+use crate::confine::verdict::Kernel;
 use crate::router::message::Handover;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -68,7 +71,7 @@ impl PlanRequest {
 /// # Errors
 /// All problems of the server, the app and the settings, in this order, each once; never empty.
 pub fn build(request: &PlanRequest) -> Result<Plan, Vec<Problem>> {
-    build_with(request, &Machine::default(), &System)
+    build_with(request, &Machine::default(), &System, &Here::default())
 }
 
 /// [`build`] with the machine's answers given.
@@ -79,11 +82,13 @@ pub fn build_with(
     request: &PlanRequest,
     environments: &dyn Environments,
     accounts: &dyn Accounts,
+    kernel: &dyn Kernel,
 ) -> Result<Plan, Vec<Problem>> {
     let mut builder = Builder {
         request,
         environments,
         accounts,
+        kernel,
         problems: Vec::new(),
         warnings: Vec::new(),
     };
@@ -104,6 +109,7 @@ struct Builder<'a> {
     request: &'a PlanRequest,
     environments: &'a dyn Environments,
     accounts: &'a dyn Accounts,
+    kernel: &'a dyn Kernel,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
 }
@@ -315,6 +321,20 @@ impl Builder<'_> {
             }
             Work::Upstream { address } => (AppKind::Upstream { address }, other),
         };
+        let asking = Asking {
+            app: &name,
+            policy: &policy,
+            kind: &kind,
+            here,
+            root: policy
+                .settings
+                .user
+                .as_ref()
+                .map_or(self.accounts.own().uid, |user| user.uid)
+                == 0,
+        };
+        let confined =
+            confined::confine(&asking, self.kernel, &mut self.problems, &mut self.warnings);
         AppSpec {
             name,
             origin,
@@ -322,6 +342,7 @@ impl Builder<'_> {
             mounts,
             handover,
             settings: policy.settings,
+            confined,
             debug,
         }
     }

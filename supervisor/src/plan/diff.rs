@@ -69,6 +69,7 @@ fn needs_new_processes(old: &AppSpec, new: &AppSpec) -> bool {
     old.mounts != new.mounts
         || old.debug != new.debug
         || told(&old.settings) != told(&new.settings)
+        || old.confined.confinement != new.confined.confinement
         || without_places(&old.kind) != without_places(&new.kind)
 }
 
@@ -85,6 +86,9 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         limits,
         no_new_privileges,
         watchdog,
+        // What it has become on this machine is compared instead.
+        wanted: _,
+        isolation: _,
         idle_timeout: _,
         max_lifetime: _,
         max_requests: _,
@@ -190,6 +194,7 @@ fn forget_places(node: &mut Node) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::confine::verdict::Verdict;
     use crate::plan::spec::Listen;
     use crate::plan::testing;
     use crate::router::message::{AccessLog, Handover, LogFormat, RouteNode};
@@ -210,6 +215,7 @@ mod tests {
             mounts: vec![format!("/{name}")],
             handover: Handover::Environ,
             settings: Settings::default(),
+            confined: Verdict::default(),
             debug: false,
         }
     }

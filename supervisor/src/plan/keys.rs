@@ -2,11 +2,11 @@
 //!
 //! docs/settings.md is checked against this table by a test, `paster check` prints from it.
 
-use super::spec::{AppSpec, Restart, Settings};
+use super::spec::{AppSpec, Isolation, Restart, Settings};
 use super::units::{duration, number, optional_duration, show_duration, show_size, size, switch};
 use super::values::{
-    count, environment, optional_count, optional_size, path, program, read_limit, readiness,
-    seconds, show_limit, show_readiness, word,
+    count, cpus, environment, optional_count, optional_size, path, paths, program, read_limit,
+    readiness, seconds, show_cpus, show_limit, show_paths, show_readiness, word,
 };
 use crate::router::message::{Handover, LogFormat};
 use std::path::{Path, PathBuf};
@@ -152,6 +152,61 @@ macro_rules! limit {
                 Ok(())
             },
             show: |view| show_limit(view.settings.limits.get($name), $show),
+        }
+    };
+}
+
+macro_rules! app_switch {
+    ($name:literal, $($field:ident).+, $default:literal, $about:literal) => {
+        Key {
+            name: $name,
+            scope: Scope::App,
+            default: $default,
+            about: $about,
+            set: |draft, text, _| {
+                draft.settings.$($field).+ = switch(text)?;
+                Ok(())
+            },
+            show: |view| {
+                let switched = if view.settings.$($field).+ { "on" } else { "off" };
+                Some(switched.to_owned())
+            },
+        }
+    };
+}
+
+/// A limit of the control group.
+macro_rules! cgroup {
+    ($name:literal, $field:ident, $read:expr, $show:expr, $about:literal) => {
+        Key {
+            name: concat!("cgroup_", $name),
+            scope: Scope::App,
+            default: "off",
+            about: $about,
+            set: |draft, text, _| {
+                draft.settings.wanted.limits.$field = $read(text)?;
+                Ok(())
+            },
+            show: |view| {
+                let limit = view.settings.wanted.limits.$field;
+                Some(limit.map_or_else(|| "off".to_owned(), $show))
+            },
+        }
+    };
+}
+
+macro_rules! app_paths {
+    ($name:ident, $about:literal) => {
+        Key {
+            name: stringify!($name),
+            scope: Scope::App,
+            default: "off",
+            about: $about,
+            set: |draft, text, here| {
+                draft.settings.wanted.$name = paths(text, here)?;
+                Ok(())
+            },
+            show: |view| Some(show_paths(&view.settings.wanted.$name)),
         }
     };
 }
@@ -446,26 +501,84 @@ pub static KEYS: &[Key] = &[
         show_size,
         "size of a file that a worker process writes"
     ),
+    app_switch!(
+        "no_new_privileges",
+        no_new_privileges,
+        "on",
+        "setuid programs give the workers and their children no privileges"
+    ),
     Key {
-        name: "no_new_privileges",
+        name: "isolation",
         scope: Scope::App,
-        default: "on",
-        about: "setuid programs give the workers and their children no privileges",
+        default: "require",
+        about: "what happens where this machine cannot give what the keys below ask for: `require` (the configuration is refused) or `warn`",
         set: |draft, text, _| {
-            draft.settings.no_new_privileges = switch(text)?;
+            draft.settings.isolation = match text.trim() {
+                "require" => Isolation::Require,
+                "warn" => Isolation::Warn,
+                _ => return Err("expected `require` or `warn`".to_owned()),
+            };
             Ok(())
         },
         show: |view| {
-            Some(
-                if view.settings.no_new_privileges {
-                    "on"
-                } else {
-                    "off"
-                }
-                .to_owned(),
-            )
+            let isolation = match view.settings.isolation {
+                Isolation::Require => "require",
+                Isolation::Warn => "warn",
+            };
+            Some(isolation.to_owned())
         },
     },
+    cgroup!(
+        "memory",
+        memory,
+        optional_size,
+        show_size,
+        "memory of all processes of the app together, swap included; beyond it the kernel kills"
+    ),
+    cgroup!(
+        "cpu",
+        cpu,
+        cpus,
+        show_cpus,
+        "CPUs that all processes of the app together may keep busy: `0.5`, `2` or `150%`"
+    ),
+    cgroup!(
+        "pids",
+        pids,
+        optional_count,
+        |count: u64| count.to_string(),
+        "processes and threads of the app together"
+    ),
+    app_switch!(
+        "private_tmp",
+        wanted.private_tmp,
+        "off",
+        "the app has a /tmp and /var/tmp of its own, removed when paster ends"
+    ),
+    app_switch!(
+        "private_network",
+        wanted.private_network,
+        "off",
+        "the workers see no network but a loopback interface of their own"
+    ),
+    app_switch!(
+        "private_signals",
+        wanted.private_signals,
+        "off",
+        "the workers can signal and trace only what they have started themselves"
+    ),
+    app_paths!(
+        read_only,
+        "paths that the workers cannot write to, with all below; `/` leaves only /dev, /proc and /sys"
+    ),
+    app_paths!(writable, "exceptions from `read_only`"),
+    app_paths!(hidden, "paths that the workers cannot open, with all below"),
+    app_switch!(
+        "seccomp",
+        wanted.seccomp,
+        "off",
+        "system calls that no web application needs fail: mount, ptrace, bpf, keyctl, …"
+    ),
     Key {
         name: "strip_prefix",
         scope: Scope::App,
@@ -667,6 +780,34 @@ mod tests {
         );
         assert!(read("limit_cpu", "500ms").is_err());
         assert!(read("limit_nofile", "0").is_err());
+    }
+
+    #[test]
+    fn cpus_are_numbers_or_per_cent() {
+        let cpu = |text: &str| read("cgroup_cpu", text).map(|d| d.settings.wanted.limits.cpu);
+        assert_eq!(cpu("50%"), Ok(Some(500)));
+        assert_eq!(cpu("1.5"), Ok(Some(1500)));
+        assert_eq!(cpu("2"), Ok(Some(2000)));
+        assert_eq!(cpu("off"), Ok(None));
+        for text in ["", "0", "0.001", "%", "-1", "5000", "1 CPU"] {
+            assert!(cpu(text).is_err(), "{text}");
+        }
+        for shown in ["0.5", "1.5", "2", "0.01", "10"] {
+            let thousandths = cpu(shown).expect(shown).expect(shown);
+            assert_eq!(show_cpus(thousandths), shown);
+        }
+    }
+
+    #[test]
+    fn lists_of_paths_are_words_and_relative_to_the_file() {
+        let hidden = |text: &str| read("hidden", text).map(|d| d.settings.wanted.hidden);
+        let expected = vec!["/etc/keys".into(), "/srv/site/var lib".into()];
+        assert_eq!(hidden("/etc/keys 'var lib'"), Ok(expected.clone()));
+        assert_eq!(hidden("\n/etc/keys\n'var lib'"), Ok(expected.clone()));
+        assert_eq!(show_paths(&expected), "/etc/keys '/srv/site/var lib'");
+        assert_eq!(hidden("off"), Ok(vec![]));
+        assert!(hidden("").is_err());
+        assert!(hidden("'/etc").is_err());
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! - [`cut`]: where the tree is cut into apps; [`stock`]: which filters fan out.
 //! - [`settings`]: `[isolate]` sections; [`keys`]: the table of their keys; [`units`]: how values are written.
 //! - [`listen`]: the addresses that `[server:main]` asks for.
+//! - [`needs`]: the files that stay reachable for an app.
 //! - [`build`]: all of it together.
 //! - [`diff`]: what a reload has to touch.
 
 pub mod address;
 pub mod build;
+mod confined;
 pub mod cut;
 pub mod diff;
 #[cfg(test)]
@@ -20,6 +22,7 @@ pub mod identity;
 pub mod keys;
 pub mod listen;
 mod names;
+pub mod needs;
 mod networks;
 mod region;
 mod sections;

@@ -57,6 +57,8 @@ pub struct Policy {
     pub settings: Settings,
     pub python: Option<std::path::PathBuf>,
     pub strip_prefix: bool,
+    /// Where each key was set last.
+    pub places: BTreeMap<String, Place>,
 }
 
 impl Sheet {
@@ -249,10 +251,23 @@ impl Sourced {
                 );
             }
         }
+        for (key, wanted) in [
+            ("seccomp", settings.wanted.seccomp),
+            ("private_signals", settings.wanted.private_signals),
+        ] {
+            if wanted && !settings.no_new_privileges {
+                refuse(
+                    key,
+                    format!("`{key}` cannot be had with `no_new_privileges = off`"),
+                    "remove one of the two; the kernel demands it".to_owned(),
+                );
+            }
+        }
         Policy {
             settings: self.draft.settings,
             python: self.draft.python,
             strip_prefix: self.draft.strip_prefix.0,
+            places: self.places,
         }
     }
 }

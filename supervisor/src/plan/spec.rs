@@ -2,6 +2,9 @@
 
 use crate::config::problem::Problem;
 use crate::config::tree::{Node, Origin};
+use crate::confine::Wanted;
+use crate::confine::cgroup::Tree;
+use crate::confine::verdict::Verdict;
 use crate::router::message::{AccessLog, Handover, RouteNode, WorkerAddress};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +29,16 @@ pub struct Plan {
     pub warnings: Vec<Problem>,
     /// Every file that was read.
     pub files: Vec<PathBuf>,
+}
+
+impl Plan {
+    /// The control group hierarchies that its apps use.
+    pub fn cgroup_trees(&self) -> impl Iterator<Item = &Tree> {
+        self.apps
+            .values()
+            .filter_map(|app| app.confined.confinement.cgroup.as_ref())
+            .flat_map(|cgroup| &cgroup.trees)
+    }
 }
 
 /// One address to listen on.
@@ -58,6 +71,8 @@ pub struct AppSpec {
     pub mounts: Vec<String>,
     pub handover: Handover,
     pub settings: Settings,
+    /// What `settings.wanted` has become on this machine.
+    pub confined: Verdict,
     /// Value of `debug` in the app's `global_conf`.
     pub debug: bool,
 }
@@ -138,6 +153,20 @@ pub struct Settings {
     /// `limit_*`: resource name (`nofile` …) to soft and hard limit; none is unlimited.
     pub limits: BTreeMap<String, Option<u64>>,
     pub no_new_privileges: bool,
+    pub isolation: Isolation,
+    /// What the kernel is to keep the workers from.
+    pub wanted: Wanted,
+}
+
+/// What happens where this machine cannot give what `wanted` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// The configuration is refused.
+    #[default]
+    Require,
+    /// The app is served without it.
+    Warn,
 }
 
 /// The identity of an app's workers.
@@ -181,6 +210,8 @@ impl Default for Settings {
             nice: None,
             limits: BTreeMap::new(),
             no_new_privileges: true,
+            isolation: Isolation::default(),
+            wanted: Wanted::default(),
         }
     }
 }

@@ -158,7 +158,7 @@ fn split_unit(text: &str) -> (&str, &str) {
 }
 
 /// `number` times `factor`, rounded down; none for what is no decimal number or overflows.
-fn decimal(number: &str, factor: u64) -> Option<u64> {
+pub(super) fn decimal(number: &str, factor: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |text: &str| {
         !text.is_empty() && text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit())

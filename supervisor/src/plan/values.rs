@@ -1,7 +1,7 @@
 //! How the values of single keys are read and written, where `units` is not enough.
 
 use super::spec::Readiness;
-use super::units::{duration, number, size};
+use super::units::{decimal, duration, number, size};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -134,5 +134,58 @@ pub(super) fn optional_size(text: &str) -> Result<Option<u64>, String> {
             0 => Err("expected a size above zero, or `off`".to_owned()),
             bytes => Ok(Some(bytes)),
         },
+    }
+}
+
+/// Thousandths of a CPU: `50%`, or `1.5` for one and a half; `off` for none.
+pub(super) fn cpus(text: &str) -> Result<Option<u32>, String> {
+    let expected =
+        || "expected CPUs such as `0.5`, `2` or `150%`, from 0.01 to 1024, or `off`".to_owned();
+    let text = text.trim();
+    if text == "off" {
+        return Ok(None);
+    }
+    let (number, factor) = match text.strip_suffix('%') {
+        Some(number) => (number.trim_end(), 10),
+        None => (text, 1000),
+    };
+    let thousandths = decimal(number, factor).ok_or_else(expected)?;
+    match u32::try_from(thousandths) {
+        Ok(cpus @ 10..=1_024_000) => Ok(Some(cpus)),
+        _ => Err(expected()),
+    }
+}
+
+/// As [`cpus`] reads it.
+pub(super) fn show_cpus(thousandths: u32) -> String {
+    let text = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Paths as words, split as a shell does; `off` alone for none. Relative ones start at `here`.
+pub(super) fn paths(text: &str, here: &Path) -> Result<Vec<PathBuf>, String> {
+    let expected = "expected paths; one with spaces is written \"/a b\"";
+    let words = shlex::split(text).ok_or_else(|| format!("{expected}; a quote is not closed"))?;
+    if words == ["off"] {
+        return Ok(Vec::new());
+    }
+    if words.is_empty() {
+        return Err(format!("{expected}, or `off`"));
+    }
+    words.iter().map(|word| path(word, here)).collect()
+}
+
+/// As [`paths`] reads them.
+pub(super) fn show_paths(paths: &[PathBuf]) -> String {
+    let words: Vec<String> = paths
+        .iter()
+        .map(|path| {
+            let path = path.to_string_lossy();
+            shlex::try_quote(&path).map_or_else(|_| path.to_string(), |quoted| quoted.into_owned())
+        })
+        .collect();
+    match words.is_empty() {
+        true => "off".to_owned(),
+        false => words.join(" "),
     }
 }

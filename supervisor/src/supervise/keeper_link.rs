@@ -9,6 +9,7 @@ use super::notify::{self, Notice};
 use super::output::{self, Ring, Stream};
 use super::readiness;
 use super::upgrade::Descriptors;
+use crate::confine::cgroup::Group;
 use crate::keeper::message::{Exit, FromKeeper, KeeperSpec, ToKeeper};
 use crate::plan::spec::Readiness;
 use crate::router::message::WorkerAddress;
@@ -82,6 +83,8 @@ pub struct Frozen {
     listener: Option<RawFd>,
     streams: [FrozenStream; 2],
     files: Vec<PathBuf>,
+    #[serde(default)]
+    group: Option<Group>,
     readiness: Readiness,
     spawned: bool,
     ready: bool,
@@ -103,6 +106,8 @@ pub(super) struct Conversation {
     pub(super) notify: UnixDatagram,
     /// Removed at the end.
     pub(super) files: Vec<PathBuf>,
+    /// Ended at the end, if the keeper was killed before it could.
+    pub(super) group: Option<Group>,
     pub(super) proxy_uid: Option<u32>,
     pub(super) readiness: Readiness,
     /// The worker's listening socket, where we created it.
@@ -193,6 +198,7 @@ pub(super) fn thaw(
         link: Framed::from_parts(parts),
         notify: UnixDatagram::from_std(notify)?,
         files: frozen.files,
+        group: frozen.group,
         proxy_uid: site.proxy_uid,
         readiness: frozen.readiness,
         listener,
@@ -229,7 +235,11 @@ impl Task {
 
     async fn finish(self, news: News) {
         // The keeper goes when nothing of the worker is left.
-        let _ = self.conversation.keeper.wait().await;
+        let status = self.conversation.keeper.wait().await;
+        let had_no_time = !status.is_ok_and(|status| status.success());
+        if let Some(group) = self.conversation.group.filter(|_| had_no_time) {
+            let _ = tokio::task::spawn_blocking(move || group.end()).await;
+        }
         let all_read = async {
             for pump in self.pumps {
                 let _ = pump.await;
@@ -267,6 +277,7 @@ impl Task {
             notify,
             listener,
             files,
+            group,
             readiness,
             spawned,
             ready,
@@ -288,6 +299,7 @@ impl Task {
             listener,
             streams: [stdout, stderr],
             files,
+            group,
             readiness,
             spawned,
             ready,

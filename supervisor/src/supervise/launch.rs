@@ -6,7 +6,10 @@ use super::machine::WorkerId;
 use super::output::{Ring, Sink, Stream};
 use super::python_host;
 use super::upgrade::memory_file;
+use crate::confine::cgroup::{self, Group};
+use crate::confine::{Confinement, directory_name, worker};
 use crate::keeper::message::{self, Exit, Identity, KeeperSpec};
+use crate::plan::needs::needs;
 use crate::plan::spec::{AppKind, AppSpec, Readiness, User};
 use crate::router::message::WorkerAddress;
 use crate::sys::process::Child;
@@ -59,6 +62,10 @@ pub struct Site {
     pub invoked_as: PathBuf,
     pub config: PathBuf,
     pub workers_dir: PathBuf,
+    /// What the site's control group is called.
+    pub name: String,
+    /// The apps' private temporary directories are made below.
+    pub private_tmp: PathBuf,
     /// The unprivileged user of the proxy, when it is not our own.
     pub proxy_uid: Option<u32>,
     pub stdout: Sink,
@@ -107,7 +114,9 @@ pub fn launch(
         nice: app.settings.nice,
         limits: app.settings.limits.clone(),
         no_new_privileges: app.settings.no_new_privileges,
+        confinement: confinement(site, seat, id, &notify_path, &place),
     };
+    let group = spec.confinement.as_ref().and_then(control_group);
     let (stdout, worker_stdout) = io::pipe()?;
     let (stderr, worker_stderr) = io::pipe()?;
     let (link, keeper_link) = std::os::unix::net::UnixStream::pair()?;
@@ -159,6 +168,7 @@ pub fn launch(
         link: keeper_link::framed(UnixStream::from_std(link)?),
         notify,
         files: vec![notify_path, place.path],
+        group,
         proxy_uid: site.proxy_uid,
         readiness: if is_python {
             Readiness::Notify
@@ -183,6 +193,47 @@ pub fn launch(
         streams,
         Ring::default(),
     ))
+}
+
+/// What the keeper needs to confine the worker; none where nothing is asked for.
+fn confinement(
+    site: &Site,
+    seat: Seat<'_>,
+    id: WorkerId,
+    notify_path: &Path,
+    place: &Place,
+) -> Option<worker::Spec> {
+    let app = seat.app;
+    let confinement = &app.confined.confinement;
+    if *confinement == Confinement::default() {
+        return None;
+    }
+    let here = site.config.parent().unwrap_or(&site.config);
+    let mut needed = needs(&app.kind, &app.settings, here);
+    needed.extend([notify_path.to_owned(), site.program.clone()]);
+    Some(worker::Spec {
+        confinement: confinement.clone(),
+        group: cgroup::Name {
+            site: site.name.clone(),
+            generation: cgroup::Name::generation(&app.name, seat.generation),
+            worker: format!("{id}.{}", std::process::id()),
+        },
+        tmp: site.private_tmp.join(directory_name(&app.name)),
+        workers_dir: site.workers_dir.clone(),
+        needed,
+        own: place
+            .placeholders
+            .socket
+            .iter()
+            .filter_map(|socket| socket.parent())
+            .map(Path::to_owned)
+            .collect(),
+    })
+}
+
+fn control_group(spec: &worker::Spec) -> Option<Group> {
+    let cgroup = spec.confinement.cgroup.as_ref()?;
+    Some(Group::named(cgroup, &spec.group))
 }
 
 /// A worker that cannot reach its notify socket would never become ready, and not know why.

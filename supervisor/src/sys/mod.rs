@@ -8,6 +8,8 @@
 pub mod child;
 pub mod env;
 pub mod fd;
+pub mod mount;
+pub mod net;
 pub mod process;
 pub mod proctree;
 pub mod rundir;

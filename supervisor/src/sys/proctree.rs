@@ -93,7 +93,8 @@ fn session(pid: Pid) -> Option<i32> {
     fields.split(' ').nth(3)?.parse().ok()
 }
 
-fn has_marker(pid: Pid, marker: &str) -> bool {
+/// Whether the environment of a process, as it was started, has a variable that begins so.
+pub fn has_marker(pid: Pid, marker: &str) -> bool {
     let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else {
         return false;
     };

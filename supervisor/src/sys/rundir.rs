@@ -55,6 +55,13 @@ fn name_of(config: &Path) -> String {
     format!("{stem}-{hash:08x}")
 }
 
+/// FNV-1a, 64 bits: a short name for something long.
+pub fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 /// A runtime directory that this process owns.
 #[derive(Debug)]
 pub struct RunDir {
@@ -176,6 +183,17 @@ impl RunDir {
         &self.path
     }
 
+    /// A name for what this site has outside of its directory: different for each runtime directory, the same after a restart.
+    pub fn site_name(&self) -> String {
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        format!("paster-{:016x}", hash(path.as_os_str().as_encoded_bytes()))
+    }
+
+    /// Where the apps' private temporary directories are made: on the disk that has the real ones.
+    pub fn private_tmp(&self) -> PathBuf {
+        std::env::temp_dir().join(self.site_name())
+    }
+
     /// The control socket.
     pub fn control(&self) -> PathBuf {
         control_socket(&self.path)
@@ -199,6 +217,14 @@ impl RunDir {
         match fs::remove_dir_all(self.workers()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
+        }
+        let private_tmp = self.private_tmp();
+        // Anybody may make a directory of this name; ours is ours.
+        let ours =
+            |found: fs::Metadata| found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw();
+        if fs::symlink_metadata(&private_tmp).is_ok_and(ours) {
+            // What cannot be removed is used again.
+            let _ = fs::remove_dir_all(&private_tmp);
         }
         match fs::remove_file(self.control()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -244,7 +270,10 @@ mod tests {
             RunDir::open(&path),
             Err(RunDirError::Running { .. })
         ));
+        fs::create_dir_all(first.private_tmp().join("blog/tmp")).expect("created");
+        let private_tmp = first.private_tmp();
         drop(first);
         assert!(!path.exists(), "nothing stays behind");
+        assert!(!private_tmp.exists(), "nor elsewhere");
     }
 }

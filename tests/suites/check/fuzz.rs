@@ -1,6 +1,7 @@
 //! No bytes make planning panic, hang or eat memory: each file ends as a plan or as problems.
 
 use paster::config::python::{Environments, SearchPath};
+use paster::confine::probe::Here;
 use paster::plan::build::{PlanRequest, build_with};
 use paster::plan::identity::System;
 use proptest::prelude::*;
@@ -31,7 +32,7 @@ fn plan(bytes: &[u8], isolate: bool) {
         isolate,
         relative_to: dir.path().to_owned(),
     };
-    match build_with(&request, &Bare, &System) {
+    match build_with(&request, &Bare, &System, &Here::default()) {
         Ok(plan) => assert_eq!(paster::plan::diff::diff(&plan, &plan), Default::default()),
         Err(problems) => assert!(!problems.is_empty()),
     }

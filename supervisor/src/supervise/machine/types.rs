@@ -2,6 +2,7 @@
 
 use crate::keeper::message::Exit;
 use crate::plan::spec::Restart;
+use crate::plan::units::show_size;
 use crate::supervise::backoff::BackoffPolicy;
 use crate::supervise::upgrade::moment;
 use serde::{Deserialize, Serialize};
@@ -255,6 +256,10 @@ pub fn describe(exit: Exit) -> String {
             Ok(signal) => format!("was killed by signal {number} ({signal})"),
             Err(_) => format!("was killed by signal {number}"),
         },
+        Exit::OverMemory(limit) => format!(
+            "was killed by signal 9 (SIGKILL): over cgroup_memory = {}",
+            show_size(limit)
+        ),
         Exit::Unknown => "ended with its keeper".to_owned(),
     }
 }
