@@ -74,7 +74,11 @@ fn read_in_background(mut reader: BufReader<UnixStream>, outbox: Outbox) -> io::
                 match read_message(&mut reader) {
                     Ok(message) => outbox.event(Event::Line(Box::new(message))),
                     Err(error) => {
-                        if error.kind() != io::ErrorKind::UnexpectedEof {
+                        // Reset: the supervisor was killed before it had read all that we had told it.
+                        if !matches!(
+                            error.kind(),
+                            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+                        ) {
                             tracing::error!(%error, "the control socket failed");
                         }
                         end_process();
