@@ -12,6 +12,7 @@
 //! - [`router`]: the route table and the messages that carry it; all that supervisor and proxy share.
 //! - [`proxy`]: the front proxy process: client connections, queues, retries.
 //! - [`keeper`]: the small process around each worker: it starts it, waits for it and lets nothing of it survive.
+//! - [`manager`]: the service manager (systemd) above us: what it passed, what it is told.
 //! - [`control`]: how `paster status` and its siblings talk to `paster serve`.
 //! - [`sys`]: what the operating system offers; the only `unsafe`.
 //! - [`runtime`]: the composition root of `paster serve`.
@@ -21,6 +22,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod keeper;
+pub mod manager;
 pub mod plan;
 pub mod proxy;
 pub mod router;

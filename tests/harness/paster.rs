@@ -25,6 +25,8 @@ const MARK: &str = "PASTER_TEST_SITE";
 pub(crate) struct Paster {
     site: Option<Site>,
     child: Child,
+    /// Paster itself, where the child only waits for it.
+    inner: Option<u32>,
     /// Once it has ended.
     ended: Option<ExitStatus>,
     killed: Killed,
@@ -57,13 +59,11 @@ impl CommandResult {
 
 impl Paster {
     /// Starts it and waits until it has announced its addresses and answers commands.
-    pub(crate) fn start(site: Site) -> Paster {
+    pub(crate) fn start(mut site: Site) -> Paster {
         site.write();
-        let mut child = Command::new(PROGRAM)
-            .args(site.arguments())
-            .current_dir(site.dir())
+        let mut child = site
+            .command(PROGRAM)
             .env(MARK, site.dir())
-            .env_remove("VIRTUAL_ENV")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -74,6 +74,7 @@ impl Paster {
         let mut paster = Paster {
             site: Some(site),
             child,
+            inner: None,
             ended: None,
             killed: Killed::No,
             stdout,
@@ -83,6 +84,9 @@ impl Paster {
             expected: Mutex::default(),
         };
         paster.addresses = paster.wait_for_addresses();
+        if paster.site().is_process_1() {
+            paster.inner = process::children(paster.child.id()).first().copied();
+        }
         paster
     }
 
@@ -129,7 +133,7 @@ impl Paster {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.inner.unwrap_or_else(|| self.child.id())
     }
 
     /// The first address that it listens on.

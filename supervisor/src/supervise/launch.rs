@@ -7,6 +7,7 @@ use super::output::{Ring, Sink, Stream};
 use super::python_host;
 use super::upgrade::memory_file;
 use crate::keeper::message::{self, Exit, Identity, KeeperSpec};
+use crate::manager::VARIABLES;
 use crate::plan::spec::{AppKind, AppSpec, Readiness, User};
 use crate::router::message::WorkerAddress;
 use crate::sys::process::Child;
@@ -148,6 +149,9 @@ pub fn launch(
             },
         ])
         .map_err(|_| io::Error::other("descriptor numbers collide"))?;
+    for variable in VARIABLES {
+        command.env_remove(variable);
+    }
     let keeper = command.spawn()?;
     // The command holds our copies of the worker's ends; they must not outlive this call.
     drop(command);
