@@ -23,9 +23,12 @@ pub(super) struct Strangers {
 impl Strangers {
     /// To be made before anything is started.
     pub(super) fn new() -> Strangers {
+        let before_us = proctree::children(Pid::this());
+        // One that has ended already sends no signal any more.
+        let look_at = (!before_us.is_empty()).then(|| Instant::now() + GRACE);
         Strangers {
-            before_us: proctree::children(Pid::this()),
-            look_at: None,
+            before_us,
+            look_at,
             seen: HashSet::new(),
         }
     }
