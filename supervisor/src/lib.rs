@@ -13,6 +13,7 @@
 //! - [`proxy`]: the front proxy process: client connections, queues, retries.
 //! - [`keeper`]: the small process around each worker: it starts it, waits for it and lets nothing of it survive.
 //! - [`confine`]: what a worker is kept from: control groups, namespaces, Landlock, seccomp.
+//! - [`manager`]: the service manager (systemd) above us: what it passed, what it is told.
 //! - [`control`]: how `paster status` and its siblings talk to `paster serve`.
 //! - [`sys`]: what the operating system offers; the only `unsafe`.
 //! - [`runtime`]: the composition root of `paster serve`.
@@ -23,6 +24,7 @@ pub mod config;
 pub mod confine;
 pub mod control;
 pub mod keeper;
+pub mod manager;
 pub mod plan;
 pub mod proxy;
 pub mod router;

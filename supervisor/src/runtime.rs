@@ -6,9 +6,10 @@ use crate::config::problem::Problem;
 use crate::confine::cgroup::{self, Stranger};
 use crate::control::protocol::{Answer, Event};
 use crate::control::{self, feed::Feed, journal, server::Feeds};
+use crate::manager::Inherited;
 use crate::plan::spec::Plan;
 use crate::supervise::access_log;
-use crate::supervise::bind::{Bound, bind};
+use crate::supervise::bind::{Binder, Bound};
 use crate::supervise::driver::{
     Driver, FrozenDriver, Inputs, Order, Outcome, Replan, Surroundings,
 };
@@ -35,6 +36,11 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 pub struct Serve {
     pub replan: Replan,
     pub run_dir: PathBuf,
+    pub inherited: Inherited,
+    /// With the sockets that were passed to us.
+    pub binder: Binder,
+    /// About passed descriptors that cannot be used.
+    pub complaints: Vec<String>,
     /// The state of the program whose place is taken.
     pub take_over: Option<File>,
 }
@@ -69,7 +75,7 @@ const BUFFERED_LINES: usize = 16 * 1024;
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// Serves until told to stop. `announce` is called once, when the addresses are bound and before anything is started.
-pub fn serve(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), ServeError> {
+pub fn serve(serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), ServeError> {
     // One thread, and it is the main one: parent-death signals fire on the death of the thread that forked (prctl(2)).
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -85,12 +91,16 @@ struct Holdings {
     plan: Plan,
     run_dir: RunDir,
     listeners: Vec<Bound>,
+    /// Names of stored listeners that the plan does not ask for.
+    forget: Vec<String>,
+    inherited: Inherited,
+    binder: Binder,
     control: UnixListener,
     proxy_uid: Option<u32>,
     /// Processes in our control groups that are not ours.
     strangers: Vec<Stranger>,
     /// The state of the program in whose place we are.
-    inherited: Option<(String, FrozenDriver, Descriptors)>,
+    predecessor: Option<(String, FrozenDriver, Descriptors)>,
 }
 
 /// Whether this program could take over from the one that has written `state`, with the configuration as it reads it.
@@ -106,17 +116,20 @@ pub fn consent(serve: &Serve, state: File) -> Result<Consent, ServeError> {
 
 impl Holdings {
     /// Takes everything anew; refuses before anything is started.
-    fn acquire(serve: &Serve) -> Result<Holdings, ServeError> {
-        crate::sys::fd::cloexec_from(3)?;
-        let plan = (serve.replan)().map_err(ServeError::Config)?;
+    fn acquire(serve: Serve, mut plan: Plan) -> Result<Holdings, ServeError> {
         let run_dir = RunDir::open(&serve.run_dir).map_err(ServeError::RunDir)?;
         // The last worker of a group removes it, so there is something only after a kill.
         let marker = format!("NOTIFY_SOCKET={}/", run_dir.workers().display());
         let strangers = cgroup::clear(plan.cgroup_trees(), &run_dir.site_name(), &marker);
         let mut listeners = Vec::new();
+        let mut binder = serve.binder;
         for address in &plan.listen {
-            listeners.extend(bind(address).map_err(ServeError::Setup)?);
+            listeners.extend(binder.bind(address).map_err(ServeError::Setup)?);
         }
+        let forget = binder.drop_stored();
+        let unused = binder.unused(&listeners);
+        plan.warnings
+            .extend(unused_sockets(&serve.complaints, &unused));
         let proxy_uid = proxy_uid();
         if let Some(uid) = proxy_uid {
             run_dir.share_with_proxy(uid)?;
@@ -129,10 +142,13 @@ impl Holdings {
             plan,
             run_dir,
             listeners,
+            forget,
+            inherited: serve.inherited,
+            binder,
             control,
             proxy_uid,
             strangers,
-            inherited: None,
+            predecessor: None,
         })
     }
 
@@ -142,34 +158,49 @@ impl Holdings {
         let mut descriptors = state.inherit().map_err(ServeError::Setup)?;
         let driver = state.content;
         let surroundings = &driver.surroundings;
+        let binder = Binder::thaw(surroundings.passed.clone(), &mut descriptors)?;
         let plan = (serve.replan)().map_err(ServeError::Config)?;
         Ok(Holdings {
             plan,
             run_dir: RunDir::take_over(&surroundings.run_dir, descriptors.take(surroundings.lock)?),
             listeners: Vec::new(),
+            forget: Vec::new(),
+            inherited: surroundings.inherited.clone(),
+            binder,
             control: descriptors.take(surroundings.control)?.into(),
             proxy_uid: proxy_uid(),
             strangers: Vec::new(),
-            inherited: Some((state.version, driver, descriptors)),
+            predecessor: Some((state.version, driver, descriptors)),
         })
     }
 }
 
-async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), ServeError> {
+async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), ServeError> {
+    // First of all: process 1 gets only the signals that it has handlers for.
+    let mut orders = signals()?;
+    let replan = serve.replan.clone();
     let Holdings {
         plan,
         run_dir,
         listeners,
+        forget,
+        inherited,
+        binder,
         control,
         proxy_uid,
         strangers,
-        inherited,
-    } = match &serve.take_over {
-        None => Holdings::acquire(serve)?,
-        Some(state) => Holdings::take_over(serve, state.try_clone()?)?,
+        predecessor,
+    } = match serve.take_over.take() {
+        None => {
+            crate::sys::fd::cloexec_from(3)?;
+            match first_plan(replan.clone(), &mut orders).await? {
+                Some(plan) => Holdings::acquire(serve, plan.map_err(ServeError::Config)?)?,
+                None => return Ok(()),
+            }
+        }
+        Some(state) => Holdings::take_over(&serve, state)?,
     };
-    let orders = signals()?;
-    if inherited.is_none() {
+    if predecessor.is_none() {
         announce(&Started {
             plan: &plan,
             addresses: listeners
@@ -184,7 +215,7 @@ async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), Serve
         Output::open(|| Box::new(io::stderr())),
     ];
     let [stdout, stderr] = outputs.each_ref().map(|output| output.sink.clone());
-    let events = match &inherited {
+    let events = match &predecessor {
         None => Feed::new(journal::KEPT),
         Some((_, state, _)) => state.surroundings.events(),
     };
@@ -219,17 +250,12 @@ async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), Serve
         lock: run_dir.lock()?,
         control: control.try_clone()?.into(),
         events: events.clone(),
+        inherited,
+        binder,
     };
-    let mut driver = Driver::new(
-        site,
-        plan,
-        surroundings,
-        listeners,
-        proxy_sender,
-        serve.replan.clone(),
-        bind,
-    );
-    match inherited {
+    let mut driver = Driver::new(site, plan, surroundings, listeners, proxy_sender, replan);
+    driver.forget_listeners(&forget);
+    match predecessor {
         None => driver.start_all(),
         Some((from, state, descriptors)) => driver.take_over(&from, state, descriptors)?,
     }
@@ -273,6 +299,41 @@ async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), Serve
         events.begin();
         driver.upgrade_failed(&error);
     }
+}
+
+/// Reads the configuration; none if we were told to stop meanwhile.
+async fn first_plan(
+    replan: Replan,
+    orders: &mut mpsc::Receiver<Order>,
+) -> io::Result<Option<Result<Plan, Vec<Problem>>>> {
+    let mut planning = tokio::task::spawn_blocking(move || replan());
+    loop {
+        tokio::select! {
+            plan = &mut planning => return plan.map(Some).map_err(io::Error::other),
+            order = orders.recv() => match order {
+                Some(Order::Stop | Order::StopNow) | None => return Ok(None),
+                // What concerns a running site is done by the start itself.
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// Warnings about what was passed to us and is not served.
+fn unused_sockets(complaints: &[String], unused: &[(String, String)]) -> Vec<Problem> {
+    let complaints = complaints
+        .iter()
+        .map(|complaint| Problem::new("Warning", complaint.clone()));
+    let unused = unused.iter().map(|(name, address)| {
+        let what = format!(
+            "the socket `{name}` on {address} was passed to paster, but the configuration does not listen there: its clients wait in vain"
+        );
+        let hint = format!(
+            "listen on it with `--listen fd:{name}`, or let [server:main] name its address"
+        );
+        Problem::new("Warning", what).hint(hint)
+    });
+    complaints.chain(unused).collect()
 }
 
 /// Executes the successor; returns only if that is not possible, with the reason.
@@ -387,13 +448,14 @@ fn init_log(sink: Sink, events: Feed<Arc<Event>>) {
 }
 
 /// The signals that are orders.
-const ORDERS: [(Signal, Order); 8] = [
+const ORDERS: [(Signal, Order); 9] = [
     (Signal::SIGTERM, Order::Stop),
     (Signal::SIGINT, Order::Stop),
     (Signal::SIGQUIT, Order::StopNow),
     (Signal::SIGHUP, Order::Reload),
     (Signal::SIGUSR1, Order::ReopenLogs),
     (Signal::SIGUSR2, Order::Upgrade),
+    (Signal::SIGCHLD, Order::LookForStrangers),
     (Signal::SIGTTIN, Order::Scale(1)),
     (Signal::SIGTTOU, Order::Scale(-1)),
 ];

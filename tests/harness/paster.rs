@@ -25,6 +25,8 @@ const MARK: &str = "PASTER_TEST_SITE";
 pub(crate) struct Paster {
     site: Option<Site>,
     child: Child,
+    /// Paster itself, where the child only waits for it.
+    inner: Option<u32>,
     /// Once it has ended.
     ended: Option<ExitStatus>,
     killed: Killed,
@@ -33,18 +35,6 @@ pub(crate) struct Paster {
     readers: Vec<JoinHandle<()>>,
     addresses: Vec<String>,
     expected: Mutex<Expected>,
-}
-
-/// The program under test, run by what the site says.
-fn command_for(site: &Site) -> Command {
-    match site.wrapper() {
-        [] => Command::new(PROGRAM),
-        [program, arguments @ ..] => {
-            let mut command = Command::new(program);
-            command.args(arguments).arg(PROGRAM);
-            command
-        }
-    }
 }
 
 /// A request that runs beside the test.
@@ -69,13 +59,11 @@ impl CommandResult {
 
 impl Paster {
     /// Starts it and waits until it has announced its addresses and answers commands.
-    pub(crate) fn start(site: Site) -> Paster {
+    pub(crate) fn start(mut site: Site) -> Paster {
         site.write();
-        let mut child = command_for(&site)
-            .args(site.arguments())
-            .current_dir(site.dir())
+        let mut child = site
+            .command(PROGRAM)
             .env(MARK, site.dir())
-            .env_remove("VIRTUAL_ENV")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -86,6 +74,7 @@ impl Paster {
         let mut paster = Paster {
             site: Some(site),
             child,
+            inner: None,
             ended: None,
             killed: Killed::No,
             stdout,
@@ -95,6 +84,9 @@ impl Paster {
             expected: Mutex::default(),
         };
         paster.addresses = paster.wait_for_addresses();
+        if paster.site().is_process_1() {
+            paster.inner = process::children(paster.child.id()).first().copied();
+        }
         paster
     }
 
@@ -114,7 +106,7 @@ impl Paster {
     /// Runs `paster serve` for `site` to its end, for configurations that are refused.
     pub(crate) fn refused(site: &Site) -> CommandResult {
         site.write();
-        let mut command = command_for(site);
+        let mut command = site.plain_command(PROGRAM);
         command
             .args(site.arguments())
             .current_dir(site.dir())
@@ -124,7 +116,7 @@ impl Paster {
 
     /// Any `paster` command line, in the directory of `site`.
     pub(crate) fn run(site: &Site, arguments: &[&str]) -> CommandResult {
-        let mut command = command_for(site);
+        let mut command = site.plain_command(PROGRAM);
         command.args(arguments).current_dir(site.dir());
         run(command)
     }
@@ -141,7 +133,7 @@ impl Paster {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.inner.unwrap_or_else(|| self.child.id())
     }
 
     /// The first address that it listens on.

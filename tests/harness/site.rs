@@ -1,11 +1,14 @@
 //! A configuration and its modules in a temporary directory.
 
 use super::Paster;
+use command_fds::{CommandFdExt, FdMapping};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use tempfile::TempDir;
 
 /// The Python app that does what its URL says (see its docstring).
@@ -34,7 +37,12 @@ pub(crate) struct Site {
     verbatim: Option<String>,
     listen: Option<String>,
     isolate: bool,
-    /// Program and arguments that `paster serve` is run by.
+    /// More arguments of `paster serve`.
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    /// Passed as a service manager passes them, with their names.
+    sockets: Vec<(String, OwnedFd)>,
+    /// The command that runs paster with its arguments.
     wrapper: Vec<String>,
 }
 
@@ -55,6 +63,9 @@ impl Site {
             verbatim: None,
             listen: Some("127.0.0.1:0".to_owned()),
             isolate: true,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            sockets: Vec::new(),
             wrapper: Vec::new(),
         }
     }
@@ -135,12 +146,6 @@ impl Site {
         self
     }
 
-    /// `paster serve` is executed by this program, e.g. with less privileges.
-    pub(crate) fn wrapped(mut self, command: &[&str]) -> Site {
-        self.wrapper = command.iter().map(|word| (*word).to_owned()).collect();
-        self
-    }
-
     /// `--listen ADDRESS` instead of a free port.
     pub(crate) fn listen(mut self, address: &str) -> Site {
         self.listen = Some(address.to_owned());
@@ -150,6 +155,41 @@ impl Site {
     /// Without `--isolate`.
     pub(crate) fn undivided(mut self) -> Site {
         self.isolate = false;
+        self
+    }
+
+    /// One more argument of `paster serve`.
+    pub(crate) fn argument(mut self, argument: &str) -> Site {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// A variable of the environment of `paster serve`; replaces an earlier one.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Site {
+        self.environment.retain(|(key, _)| key != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A command that is given paster and its arguments to run, and replaces itself by it.
+    pub(crate) fn wrapped(mut self, words: &[&str]) -> Site {
+        self.wrapper = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Paster is process 1 of a pid namespace; needs root.
+    pub(crate) fn in_a_container(self) -> Site {
+        self.wrapped(&["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"])
+    }
+
+    /// Whether the command that is started only waits for paster.
+    pub(crate) fn is_process_1(&self) -> bool {
+        self.wrapper.first().is_some_and(|word| word == "unshare")
+    }
+
+    /// A listening socket that `paster serve` is started with (`sd_listen_fds(3)`), at its next start.
+    pub(crate) fn pass(mut self, name: &str, socket: impl Into<OwnedFd>) -> Site {
+        self.sockets.push((name.to_owned(), socket.into()));
         self
     }
 
@@ -215,10 +255,6 @@ impl Site {
         fs::write(self.config(), self.text()).expect("a file in the site");
     }
 
-    pub(crate) fn wrapper(&self) -> &[String] {
-        &self.wrapper
-    }
-
     /// The arguments of `paster` that serve this site.
     pub(crate) fn arguments(&self) -> Vec<String> {
         let mut arguments = vec!["serve".to_owned(), self.config().display().to_string()];
@@ -229,7 +265,53 @@ impl Site {
             arguments.extend(["--listen".to_owned(), listen.clone()]);
         }
         arguments.extend(["--run-dir".to_owned(), self.run_dir().display().to_string()]);
+        arguments.extend(self.arguments.iter().cloned());
         arguments
+    }
+
+    /// Runs `program` by the wrapper, if there is one.
+    pub(crate) fn plain_command(&self, program: &str) -> Command {
+        match self.wrapper.split_first() {
+            None => Command::new(program),
+            Some((wrapper, arguments)) => {
+                let mut command = Command::new(wrapper);
+                command.args(arguments).arg(program);
+                command
+            }
+        }
+    }
+
+    /// The command that serves this site with `program`.
+    pub(crate) fn command(&mut self, program: &str) -> Command {
+        let sockets = std::mem::take(&mut self.sockets);
+        let mut command = if sockets.is_empty() || !self.wrapper.is_empty() {
+            self.plain_command(program)
+        } else {
+            // Only the process itself knows its pid.
+            let mut shell = Command::new("sh");
+            let names: Vec<&str> = sockets.iter().map(|(name, _)| name.as_str()).collect();
+            shell
+                .args(["-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", program])
+                .env("LISTEN_FDS", sockets.len().to_string())
+                .env("LISTEN_FDNAMES", names.join(":"));
+            let mappings = sockets
+                .into_iter()
+                .zip(3..)
+                .map(|((_, parent_fd), child_fd)| FdMapping {
+                    parent_fd,
+                    child_fd,
+                });
+            shell
+                .fd_mappings(mappings.collect())
+                .expect("different numbers");
+            shell
+        };
+        command
+            .args(self.arguments())
+            .current_dir(self.dir())
+            .env_remove("VIRTUAL_ENV")
+            .envs(self.environment.iter().map(|(key, value)| (key, value)));
+        command
     }
 
     /// Serves the site; returns once every app is ready.

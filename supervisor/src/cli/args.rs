@@ -110,7 +110,8 @@ pub(crate) struct ServeArgs {
     /// Give every app processes of its own [default: one group of processes for all]
     #[arg(long)]
     pub(crate) isolate: bool,
-    /// Listen here instead of where the file says: HOST:PORT, [IPV6]:PORT, *:PORT or unix:PATH (repeatable)
+    /// Listen here instead of where the file says: HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, or fd:NAME for a socket that
+    /// systemd passes (repeatable)
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Vec<String>,
     /// Directory for sockets [default: by the configuration's path, in $XDG_RUNTIME_DIR or /run]

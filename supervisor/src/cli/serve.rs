@@ -6,10 +6,12 @@ use super::problems::{self, Severity};
 use super::{output, site};
 use crate::config::problem::Problem;
 use crate::confine::cgroup;
+use crate::manager::{self, Inherited, Passed};
 use crate::plan::address;
 use crate::plan::build::{self, PlanRequest};
 use crate::plan::spec::{AppKind, AppSpec, Plan};
 use crate::runtime::{self, Serve, ServeError, Started};
+use crate::supervise::bind::Binder;
 use crate::supervise::upgrade::{self, Mode};
 use crate::sys::rundir::{self, RunDirError};
 use std::sync::Arc;
@@ -19,10 +21,12 @@ pub(crate) fn run(args: &ServeArgs) -> Exit {
         Ok(mode) => mode,
         Err(error) => return usage(&error),
     };
-    let request = match site::request(&args.config, args.isolate) {
+    let (inherited, sockets, complaints) = what_we_were_given(mode.as_ref());
+    let mut request = match site::request(&args.config, args.isolate) {
         Ok(request) => request,
         Err(error) => return usage(&error),
     };
+    request.passed = inherited.passed_names();
     let mut override_listen = Vec::new();
     for address in &args.listen {
         match address::listen(address) {
@@ -37,6 +41,9 @@ pub(crate) fn run(args: &ServeArgs) -> Exit {
     let mut serve = Serve {
         replan: Arc::new(move || replan(&request, &override_listen)),
         run_dir,
+        inherited,
+        binder: Binder::new(sockets),
+        complaints,
         take_over: None,
     };
     let result = match mode {
@@ -45,15 +52,37 @@ pub(crate) fn run(args: &ServeArgs) -> Exit {
         }),
         Some(Mode::Exec(state)) => {
             serve.take_over = Some(state);
-            runtime::serve(&serve, |_| {})
+            runtime::serve(serve, |_| {})
         }
-        None => runtime::serve(&serve, |started| announce(args, started)),
+        None => runtime::serve(serve, |started| announce(args, started)),
     };
     match result {
         Ok(()) => Exit::Ok,
         Err(error) => {
             explain(&error, &args.config.config);
             Exit::Failed
+        }
+    }
+}
+
+/// Variables of the service protocol and passed sockets. A program that takes over, or is asked whether it can, has the
+/// variables of the one before it; what they stand for is in the state that it is given.
+fn what_we_were_given(mode: Option<&Mode>) -> (Inherited, Vec<Passed>, Vec<String>) {
+    let variable = |name: &str| std::env::var(name).ok();
+    match mode {
+        None => {
+            let inherited = Inherited::read(variable, std::process::id());
+            // Before anything else is opened: passed descriptors are known by their numbers.
+            let (sockets, complaints) = manager::take(&inherited.sockets);
+            (inherited, sockets, complaints)
+        }
+        Some(Mode::Check(_)) => {
+            let inherited = Inherited::read(variable, std::os::unix::process::parent_id());
+            (inherited, Vec::new(), Vec::new())
+        }
+        Some(Mode::Exec(_)) => {
+            let inherited = Inherited::read(variable, std::process::id());
+            (inherited, Vec::new(), Vec::new())
         }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) fn request(args: &ConfigArgs, isolate: bool) -> Result<PlanRequest, S
         server_name: args.server_name.clone(),
         global_conf,
         isolate,
+        passed: Vec::new(),
         relative_to: std::env::current_dir()
             .map_err(|error| format!("no current directory: {error}"))?,
     })

@@ -3,7 +3,8 @@
 use super::spec::Listen;
 use std::path::PathBuf;
 
-/// Reads an address as typed: `HOST:PORT`, `[IPV6]:PORT`, `*:PORT`, `:PORT`, or `unix:PATH` for a socket of the mode 0600.
+/// Reads an address as typed: `HOST:PORT`, `[IPV6]:PORT`, `*:PORT`, `:PORT`, `unix:PATH` for a socket of the mode 0600, or
+/// `fd:NAME` for sockets that the service manager passes.
 ///
 /// # Errors
 /// What was expected.
@@ -17,10 +18,28 @@ pub fn listen(text: &str) -> Result<Listen, String> {
             }),
         };
     }
+    if let Some(passed) = passed(text) {
+        return passed;
+    }
     match host_and_port(text)? {
         (host, Some(port)) => Ok(Listen::Tcp { host, port }),
         (_, None) => Err(format!("expected HOST:PORT, found `{text}`")),
     }
+}
+
+/// Reads `fd:NAME`; none for anything else.
+pub(super) fn passed(text: &str) -> Option<Result<Listen, String>> {
+    let name = text.strip_prefix("fd:")?;
+    // sd_listen_fds(3): names are separated by colons.
+    let fits = |c: char| c.is_ascii_graphic() && c != ':';
+    Some(if !name.is_empty() && name.chars().all(fits) {
+        let name = name.to_owned();
+        Ok(Listen::Passed { name })
+    } else {
+        Err(format!(
+            "expected `fd:NAME` with the name of a passed socket, found `{text}`"
+        ))
+    })
 }
 
 /// Splits `host`, `host:port`, `*:port`, `[::1]:port`, `[::1]`, `:port` and a bare IPv6 address. Brackets are removed;
@@ -108,6 +127,15 @@ mod tests {
             "h:", "h:x", "h:70000", "[::1", "[::1]80", "a b", "h:-1", "h:+1", "a/b", "u@h",
         ] {
             assert!(host_and_port(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_passed_socket_is_named() {
+        let name = "site.socket".to_owned();
+        assert_eq!(listen("fd:site.socket"), Ok(Listen::Passed { name }));
+        for text in ["fd:", "fd:a:b", "fd:a b"] {
+            assert!(listen(text).is_err(), "{text}");
         }
     }
 

@@ -33,6 +33,8 @@ pub struct PlanRequest {
     pub global_conf: Conf,
     /// Without it the whole tree is one app.
     pub isolate: bool,
+    /// Names of listening sockets that were passed to us; used where no server section says where to listen.
+    pub passed: Vec<String>,
     /// Working directory; absolute.
     pub relative_to: PathBuf,
 }
@@ -51,6 +53,7 @@ impl PlanRequest {
             server_name: None,
             global_conf: Conf::new(),
             isolate: true,
+            passed: Vec::new(),
             relative_to,
         })
     }
@@ -209,7 +212,7 @@ impl Builder<'_> {
     fn server(&mut self, document: Option<&Document>) -> (Option<Listening>, Vec<PathBuf>) {
         let explicit = self.request.server_name.is_some() || self.request.config.contains('#');
         let Some(document) = document else {
-            return (Some(without_server()), Vec::new());
+            return (Some(without_server(&self.request.passed)), Vec::new());
         };
         let is_main = |name: &str| {
             name.split_once(':')
@@ -221,14 +224,17 @@ impl Builder<'_> {
                 .iter()
                 .any(|section| is_main(&section.name))
         {
-            self.warnings.push(
-                Problem::new(
-                    "Warning",
-                    "there is no [server:main]: paster listens on 127.0.0.1:8080",
-                )
-                .hint("add [server:main] with `use = egg:Paste#http`, `host` and `port`"),
-            );
-            return (Some(without_server()), Vec::new());
+            let passed = &self.request.passed;
+            if passed.is_empty() {
+                self.warnings.push(
+                    Problem::new(
+                        "Warning",
+                        "there is no [server:main]: paster listens on 127.0.0.1:8080",
+                    )
+                    .hint("add [server:main] with `use = egg:Paste#http`, `host` and `port`"),
+                );
+            }
+            return (Some(without_server(passed)), Vec::new());
         }
         let Some(server) = self.resolve(Kind::Server, self.request.server_name.as_ref()) else {
             return (None, Vec::new());

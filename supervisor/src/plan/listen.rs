@@ -1,6 +1,6 @@
 //! `[server:main]`: where the proxy listens, read with the named server's meaning.
 
-use super::address::{host_and_port, join, port};
+use super::address::{host_and_port, join, passed, port};
 use super::networks::networks;
 use super::servers::{Server, Speech, server};
 use super::spec::Listen;
@@ -25,6 +25,7 @@ impl std::fmt::Display for Listen {
         match self {
             Listen::Tcp { host, port } => f.write_str(&join(host, *port)),
             Listen::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+            Listen::Passed { name } => write!(f, "fd:{name}"),
         }
     }
 }
@@ -47,13 +48,24 @@ const WAITRESS_MODE: u32 = 0o600;
 /// Permission bits of gunicorn's unix socket: its `umask` is 0 unless set.
 const GUNICORN_MODE: u32 = 0o777;
 
-/// Where to listen without a server section: loopback only, port 8080, as the original's own server does.
-pub fn without_server() -> Listening {
-    Listening {
-        listen: vec![Listen::Tcp {
+/// Where to listen without a server section: on what was `passed` to us, by name; else on loopback only, port 8080, as the
+/// original's own server does.
+pub fn without_server(passed: &[String]) -> Listening {
+    let mut listen = Vec::new();
+    for name in passed.iter().cloned() {
+        let socket = Listen::Passed { name };
+        if !listen.contains(&socket) {
+            listen.push(socket);
+        }
+    }
+    if listen.is_empty() {
+        listen.push(Listen::Tcp {
             host: "127.0.0.1".to_owned(),
             port: 8080,
-        }],
+        });
+    }
+    Listening {
+        listen,
         threads: None,
         processes: None,
         trusted_proxy: Vec::new(),
@@ -315,7 +327,11 @@ fn several(text: &str, separators: fn(char) -> bool, default: u16) -> Result<Vec
         .collect()
 }
 
+/// `host:port`, or `fd:NAME`.
 fn tcp(text: &str, default: u16) -> Result<Listen, String> {
+    if let Some(passed) = passed(text) {
+        return passed;
+    }
     let (host, port) = host_and_port(text)?;
     if host.is_empty() {
         return Err("expected an address such as `127.0.0.1:8080`".to_owned());
@@ -446,6 +462,16 @@ mod tests {
                 mode: 0o660
             }]
         );
+    }
+
+    #[test]
+    fn passed_sockets_have_names() {
+        let passed = [Listen::Passed {
+            name: "http".to_owned(),
+        }];
+        assert_eq!(addresses(WAITRESS, &[("listen", "fd:http")]), passed);
+        assert_eq!(addresses(GUNICORN, &[("bind", "fd:http")]), passed);
+        assert_eq!(addresses(PASTE, &[("host", "fd:http")]), passed);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub enum Listen {
     Tcp { host: String, port: u16 },
     /// Path and permission bits.
     Unix { path: PathBuf, mode: u32 },
+    /// Sockets that the service manager passes under this name.
+    Passed { name: String },
 }
 
 /// One explanation for `paster check`.

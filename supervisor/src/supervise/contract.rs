@@ -1,6 +1,7 @@
 //! What a worker is given: arguments, environment, configuration (docs/worker-contract.md).
 
 use crate::config::tree::{Conf, Node};
+use crate::manager::VARIABLES;
 use crate::plan::spec::{AppKind, AppSpec};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -91,10 +92,8 @@ pub(super) fn environment(
 fn is_ours(key: &str) -> bool {
     key.starts_with("LISTEN_")
         || key.starts_with("PASTE_")
-        || matches!(
-            key,
-            "NOTIFY_SOCKET" | "WATCHDOG_USEC" | "WATCHDOG_PID" | "RUNTIME_DIRECTORY"
-        )
+        || VARIABLES.contains(&key)
+        || key == "RUNTIME_DIRECTORY"
 }
 
 #[derive(Serialize)]

@@ -9,6 +9,7 @@ use super::upgrade::memory_file;
 use crate::confine::cgroup::{self, Group};
 use crate::confine::{Confinement, directory_name, worker};
 use crate::keeper::message::{self, Exit, Identity, KeeperSpec};
+use crate::manager::VARIABLES;
 use crate::plan::needs::needs;
 use crate::plan::spec::{AppKind, AppSpec, Readiness, User};
 use crate::router::message::WorkerAddress;
@@ -157,6 +158,9 @@ pub fn launch(
             },
         ])
         .map_err(|_| io::Error::other("descriptor numbers collide"))?;
+    for variable in VARIABLES {
+        command.env_remove(variable);
+    }
     let keeper = command.spawn()?;
     // The command holds our copies of the worker's ends; they must not outlive this call.
     drop(command);

@@ -2,6 +2,7 @@
 
 use super::launch::THIS_PROGRAM;
 use super::upgrade::Descriptors;
+use crate::manager::VARIABLES;
 use crate::router::message::{CONTROL_FD, FromProxy, Hello, PROXY_ROLE, Table, ToProxy};
 use crate::sys::process::Child;
 use command_fds::{CommandFdExt, FdMapping};
@@ -76,6 +77,9 @@ impl ProxyLink {
             .process_group(0)
             .fd_mappings(mappings)
             .map_err(|_| io::Error::other("descriptor numbers collide"))?;
+        for variable in VARIABLES {
+            command.env_remove(variable);
+        }
         let child = command.spawn()?;
         drop(command);
         let child = Child::watch_or_kill(child)?;

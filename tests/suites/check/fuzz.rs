@@ -30,6 +30,7 @@ fn plan(bytes: &[u8], isolate: bool) {
         server_name: None,
         global_conf: Default::default(),
         isolate,
+        passed: Vec::new(),
         relative_to: dir.path().to_owned(),
     };
     match build_with(&request, &Bare, &System, &Here::default()) {

@@ -66,6 +66,8 @@ pub(super) struct AppRun {
     /// Requests that were counted by proxies that are gone.
     pub(super) requests_before: u64,
     pub(super) removed: bool,
+    /// It has served, or failed, since it was added.
+    pub(super) had_its_chance: bool,
     /// What the events have last told.
     told_state: Option<AppState>,
     /// When the log last said that the proxy cannot connect.
@@ -99,6 +101,10 @@ impl Live {
             }
             WorkerAddress::Tcp(address) => WorkerAddress::Tcp(address.clone()),
         }
+    }
+
+    pub(super) fn keeper_pid(&self) -> u32 {
+        self.launched.keeper_pid
     }
 
     pub(super) fn kill(&self) {
@@ -147,6 +153,7 @@ impl AppRun {
             last_ending: None,
             requests_before: 0,
             removed: false,
+            had_its_chance: false,
             told_state: None,
             unreachable_told: None,
         }
@@ -185,6 +192,20 @@ impl AppRun {
     /// The number of the next rollout.
     pub(super) fn next_generation(&self) -> u64 {
         self.next_generation
+    }
+
+    /// All that is wanted of it serves, or something of it has failed.
+    pub(super) fn has_had_its_chance(&self) -> bool {
+        let has_failed = self.last_ending.is_some() || self.last_death.is_some();
+        match self.machine.state() {
+            AppState::Starting => false,
+            AppState::Degraded => has_failed,
+            AppState::Ready
+            | AppState::Backoff
+            | AppState::Failed
+            | AppState::Stopped
+            | AppState::Idle => true,
+        }
     }
 
     /// Why the last start failed, for whoever asked for it.
@@ -451,15 +472,12 @@ impl Driver {
     }
 
     /// A keeper was lost, so what its worker had started is ours now (subreaper): it is ended here.
-    fn sweep_orphans(&self) {
+    fn sweep_orphans(&self, worker: Option<u32>) {
         let marker = format!("NOTIFY_SOCKET={}/", self.site.workers_dir.display());
-        let keepers = self
-            .apps
-            .values()
-            .flat_map(|app| app.live.values().map(|live| live.launched.keeper_pid));
-        let known: Vec<u32> = keepers.chain(self.proxies.pids()).collect();
+        let mut known = self.known_children();
+        known.extend(self.strangers.there_before_us());
         // Looked for at once, before anything else is started; ended beside this loop.
-        let orphans = proctree::orphans(&known);
+        let orphans = proctree::orphans(&known, worker, &marker);
         tokio::task::spawn_blocking(move || proctree::end_orphans(&marker, orphans));
     }
 
@@ -508,11 +526,13 @@ impl Driver {
                 );
             }
             News::Exited { exit } => {
+                let mut pid = None;
                 if let Some(live) = app.live.remove(&id) {
+                    pid = live.pid;
                     app.last_ending = Some(Ending::from((id, &live)));
                 }
                 if exit == Exit::Unknown {
-                    self.sweep_orphans();
+                    self.sweep_orphans(pid);
                 }
                 self.step(number, Event::Exited(id, exit));
             }

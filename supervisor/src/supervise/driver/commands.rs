@@ -23,6 +23,7 @@ pub(super) struct Waiter {
     table: Option<u64>,
     /// It asked paster to stop: answered last.
     until_exit: bool,
+    is_reload: bool,
 }
 
 struct Goal {
@@ -71,6 +72,17 @@ fn setup_problem(error: &str) -> Problem {
     }
 }
 
+/// What a reload could not do, in words.
+fn failure_of(results: &[AppResult]) -> Option<String> {
+    let failed = |result: &&AppResult| result.error.is_some();
+    let names: Vec<&str> = results
+        .iter()
+        .filter(failed)
+        .map(|result| result.app.as_str())
+        .collect();
+    (!names.is_empty()).then(|| format!("new workers of {} did not come up", names.join(", ")))
+}
+
 fn result(name: &str, action: &str, generation: u64) -> AppResult {
     AppResult {
         app: name.to_owned(),
@@ -101,6 +113,7 @@ impl Driver {
                     results,
                     table: None,
                     until_exit: true,
+                    is_reload: false,
                 });
             }
             Command::Stop { apps } => self.with_apps(apps, false, reply, |_, _| Decision::Stop),
@@ -137,7 +150,7 @@ impl Driver {
             .iter()
             .map(|name| (name.clone(), decide(self, name)))
             .collect();
-        self.carry_out_decisions(decisions, Vec::new(), reply);
+        self.carry_out_decisions(decisions, Vec::new(), reply, false);
     }
 
     /// First notes what is waited for, then acts: a step may reach its goal at once.
@@ -146,6 +159,7 @@ impl Driver {
         decisions: Vec<(String, Decision)>,
         mut results: Vec<AppResult>,
         reply: oneshot::Sender<Answer>,
+        is_reload: bool,
     ) {
         let mut pending = BTreeMap::new();
         for (name, decision) in &decisions {
@@ -188,6 +202,7 @@ impl Driver {
             results,
             table: None,
             until_exit: false,
+            is_reload,
         });
         for (name, decision) in decisions {
             let Some(number) = self.numbers.get(&name).copied() else {
@@ -323,6 +338,9 @@ impl Driver {
                 });
         self.waiters = waiting;
         for waiter in done {
+            if waiter.is_reload {
+                self.reload_ended(failure_of(&waiter.results));
+            }
             let _ = waiter.reply.send(Answer::Done {
                 apps: waiter.results,
             });
@@ -340,6 +358,7 @@ impl Driver {
     pub(super) fn reload(&mut self, reply: Option<oneshot::Sender<Answer>>) {
         let (replan, plans) = (self.replan.clone(), self.plans.0.clone());
         self.replanning += 1;
+        self.reload_began();
         tokio::task::spawn_blocking(move || {
             let plan = replan();
             let _ = plans.blocking_send(Replanned { plan, reply });
@@ -370,7 +389,7 @@ impl Driver {
             if self.listeners.iter().any(|bound| bound.listen == *listen) {
                 continue;
             }
-            match (self.bind)(listen) {
+            match self.surroundings.binder.bind(listen) {
                 Ok(bound) => listeners.extend(bound),
                 Err(error) => {
                     tracing::error!(name: kinds::RELOAD_REFUSED, "{error}; nothing was changed");
@@ -387,7 +406,8 @@ impl Driver {
         self.apply(plan, listeners, reply);
     }
 
-    fn refuse(&self, reply: Option<oneshot::Sender<Answer>>, errors: Vec<Problem>) {
+    fn refuse(&mut self, reply: Option<oneshot::Sender<Answer>>, errors: Vec<Problem>) {
+        self.reload_ended(errors.first().map(ToString::to_string));
         if let Some(reply) = reply {
             let _ = reply.send(Answer::Refused { errors });
         }
@@ -422,8 +442,11 @@ impl Driver {
         }
         if changes.listeners_changed || changes.access_log_changed {
             let wanted = &self.plan.listen;
-            self.listeners
-                .retain(|bound| wanted.contains(&bound.listen));
+            let gone = self
+                .listeners
+                .extract_if(.., |bound| !wanted.contains(&bound.listen))
+                .collect::<Vec<Bound>>();
+            gone.into_iter().for_each(|bound| self.let_go(bound));
             self.listeners.extend(new_listeners);
             if changes.listeners_changed {
                 self.tell_listeners();
@@ -457,6 +480,6 @@ impl Driver {
             .collect();
         // Without a caller (SIGHUP) nobody reads the answer.
         let reply = reply.unwrap_or_else(|| oneshot::channel().0);
-        self.carry_out_decisions(decisions, added, reply);
+        self.carry_out_decisions(decisions, added, reply, true);
     }
 }

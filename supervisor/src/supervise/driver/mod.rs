@@ -5,9 +5,11 @@
 
 mod app;
 mod commands;
+mod manager;
 mod proxies;
 mod shutdown;
 mod status;
+mod strangers;
 mod upgrade;
 mod upkeep;
 
@@ -18,15 +20,17 @@ use super::proxy_link::{Instance, ProxyNews};
 use crate::config::problem::Problem;
 use crate::control::kinds;
 use crate::control::server::Call;
-use crate::plan::spec::{Listen, Plan};
+use crate::plan::spec::Plan;
 use app::AppRun;
 use commands::Waiter;
+use manager::Manager;
 use proxies::Proxies;
 use serde::{Deserialize, Serialize};
 use shutdown::Phase;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use strangers::Strangers;
 use tokio::sync::mpsc;
 use upgrade::{Finding, Unheard, Upgrade};
 
@@ -47,12 +51,12 @@ pub enum Order {
     Upgrade,
     /// TTIN, TTOU: one worker more or fewer for every app.
     Scale(i32),
+    /// CHLD: perhaps one that we have not started.
+    LookForStrangers,
 }
 
 /// Reads the configuration again.
 pub type Replan = Arc<dyn Fn() -> Result<Plan, Vec<Problem>> + Send + Sync>;
-/// Binds what a listen address of a new configuration names.
-pub type Bind = fn(&Listen) -> Result<Vec<Bound>, String>;
 
 /// The receiving ends of everything that reaches the driver.
 pub struct Inputs {
@@ -67,7 +71,8 @@ pub struct Driver {
     site: Site,
     plan: Plan,
     replan: Replan,
-    bind: Bind,
+    manager: Option<Manager>,
+    strangers: Strangers,
     started: Instant,
     /// By number; a removed app stays until its last process has gone.
     apps: BTreeMap<u64, AppRun>,
@@ -85,6 +90,8 @@ pub struct Driver {
     /// Configurations that are being read.
     replanning: u32,
     phase: Phase,
+    /// Every app has had its chance to start.
+    came_up: bool,
     announced_ready: bool,
     memory_looked_at: Instant,
     upgrade: Option<Upgrade>,
@@ -119,12 +126,12 @@ impl Driver {
         listeners: Vec<Bound>,
         proxy_news: mpsc::Sender<(Instance, ProxyNews)>,
         replan: Replan,
-        bind: Bind,
     ) -> Driver {
         Driver {
             site,
             replan,
-            bind,
+            manager: Manager::open(&surroundings.inherited),
+            strangers: Strangers::new(),
             started: Instant::now(),
             apps: BTreeMap::new(),
             numbers: BTreeMap::new(),
@@ -138,6 +145,7 @@ impl Driver {
             plans: mpsc::channel(4),
             replanning: 0,
             phase: Phase::Running,
+            came_up: false,
             announced_ready: false,
             memory_looked_at: Instant::now(),
             upgrade: None,
@@ -200,7 +208,8 @@ impl Driver {
         // Releasing and stopping may have changed what the table should say.
         self.publish();
         self.tell_states();
-        self.announce_ready();
+        self.note_start();
+        self.tell_manager();
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -208,6 +217,8 @@ impl Driver {
         apps.chain(self.proxies.deadline())
             .chain(self.memory_due())
             .chain(self.phase.deadline())
+            .chain(self.manager.as_ref().and_then(Manager::deadline))
+            .chain(self.strangers.deadline())
             .min()
     }
 
@@ -233,6 +244,9 @@ impl Driver {
         if self.proxies.deadline().is_some_and(|at| at <= now) {
             self.start_proxy();
         }
+        if self.strangers.deadline().is_some_and(|at| at <= now) {
+            self.reap_strangers();
+        }
     }
 
     fn order(&mut self, order: Order) {
@@ -243,6 +257,7 @@ impl Driver {
             Order::Upgrade => self.upgrade(self.site.invoked_as.clone(), None),
             Order::ReopenLogs => self.reopen_logs(),
             Order::Scale(by) => self.scale_all(by),
+            Order::LookForStrangers => self.strangers.look_soon(),
         }
     }
 
@@ -266,21 +281,28 @@ impl Driver {
         }
     }
 
-    /// One line when everything is up for the first time.
-    fn announce_ready(&mut self) {
-        if self.announced_ready
-            || !self.apps.values().all(|app| app.machine.is_settled())
-            || !self.proxies.accepts()
-        {
-            return;
+    /// Notes the end of the start: each app serves, or has failed at least once. One that fails holds up nobody who waits for
+    /// the service.
+    fn note_start(&mut self) {
+        if !self.came_up {
+            for app in self.apps.values_mut() {
+                app.had_its_chance |= app.has_had_its_chance();
+            }
+            self.came_up =
+                self.proxies.accepts() && self.apps.values().all(|app| app.had_its_chance);
         }
-        self.announced_ready = true;
-        tracing::info!(
-            name: kinds::ALL_READY,
-            apps = self.apps.len(),
-            duration_ms = millis(self.started.elapsed()),
-            "all apps are ready"
-        );
+        if self.came_up
+            && !self.announced_ready
+            && self.apps.values().all(|app| app.machine.is_settled())
+        {
+            self.announced_ready = true;
+            tracing::info!(
+                name: kinds::ALL_READY,
+                apps = self.apps.len(),
+                duration_ms = millis(self.started.elapsed()),
+                "all apps are ready"
+            );
+        }
     }
 }
 

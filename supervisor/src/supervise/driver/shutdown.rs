@@ -2,6 +2,7 @@
 
 use super::Driver;
 use crate::control::kinds;
+use crate::supervise::bind::Binder;
 use crate::supervise::machine::Event;
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,7 @@ impl Driver {
         self.proxies.shut_down_all(drain);
         // The last copies of the listeners: new clients are refused at once instead of waiting in vain.
         self.listeners.clear();
+        self.surroundings.binder = Binder::default();
         self.phase = Phase::Draining {
             deadline: Instant::now() + drain + PROXY_GRACE,
         };

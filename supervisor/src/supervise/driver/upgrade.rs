@@ -8,9 +8,10 @@ use crate::config::problem::Problem;
 use crate::control::feed::Feed;
 use crate::control::protocol::{Answer, Event as ControlEvent};
 use crate::control::{journal, kinds};
+use crate::manager::Inherited;
 use crate::plan::diff;
 use crate::plan::spec::Plan;
-use crate::supervise::bind::{Bound, FrozenListener};
+use crate::supervise::bind::{Binder, Bound, FrozenListener, FrozenSocket};
 use crate::supervise::launch::News;
 use crate::supervise::machine::WorkerId;
 use crate::supervise::proxy_link::{self, Instance, ProxyNews};
@@ -62,6 +63,9 @@ pub struct Surroundings {
     /// The listening control socket.
     pub control: OwnedFd,
     pub events: Feed<Arc<ControlEvent>>,
+    pub inherited: Inherited,
+    /// Makes listeners of the addresses of later plans.
+    pub binder: Binder,
 }
 
 /// The same at rest; descriptors are given by their numbers.
@@ -71,6 +75,8 @@ pub struct FrozenSurroundings {
     pub lock: RawFd,
     pub control: RawFd,
     events: (u64, Vec<ControlEvent>),
+    pub inherited: Inherited,
+    pub passed: Vec<FrozenSocket>,
 }
 
 impl FrozenSurroundings {
@@ -93,6 +99,8 @@ impl Surroundings {
             lock: descriptors.put(self.lock.try_clone()?),
             control: descriptors.put(self.control.try_clone()?),
             events: (pushed, kept.iter().map(|event| (**event).clone()).collect()),
+            inherited: self.inherited.clone(),
+            passed: self.binder.freeze(descriptors)?,
         })
     }
 }
@@ -109,6 +117,7 @@ pub struct FrozenDriver {
     listeners: Vec<FrozenListener>,
     proxies: FrozenProxies,
     table_version: u64,
+    came_up: bool,
     announced_ready: bool,
     /// What was said while everything came to rest.
     unheard: Unheard,
@@ -330,6 +339,7 @@ impl Driver {
             listeners: Vec::new(),
             proxies,
             table_version: self.table_version,
+            came_up: self.came_up,
             announced_ready: self.announced_ready,
             unheard,
         };
@@ -383,6 +393,7 @@ impl Driver {
         self.upgrades = state.upgrades;
         self.next_number = state.next_number;
         self.table_version = state.table_version;
+        self.came_up = state.came_up;
         self.announced_ready = state.announced_ready;
         self.proxies.thaw(state.proxies, &mut descriptors)?;
         if self.listeners.is_empty() {
@@ -407,6 +418,7 @@ impl Driver {
     ) -> io::Result<()> {
         self.thaw(state, descriptors)?;
         self.upgrades += 1;
+        self.manager_went_on();
         let apps: Vec<(u64, _)> = self
             .apps
             .iter()

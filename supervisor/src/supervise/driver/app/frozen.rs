@@ -33,6 +33,7 @@ pub(in super::super) struct FrozenApp {
     last_death: Option<Death>,
     last_ending: Option<Ending>,
     requests_before: u64,
+    had_its_chance: bool,
     told_state: Option<AppState>,
 }
 
@@ -97,6 +98,7 @@ impl AppRun {
             last_death: self.last_death.clone(),
             last_ending: self.last_ending.clone(),
             requests_before: self.requests_before,
+            had_its_chance: self.had_its_chance,
             told_state: self.told_state,
         }
     }
@@ -128,6 +130,7 @@ impl AppRun {
             last_ending: frozen.last_ending,
             requests_before: frozen.requests_before,
             removed: false,
+            had_its_chance: frozen.had_its_chance,
             told_state: frozen.told_state,
             unreachable_told: None,
         })
