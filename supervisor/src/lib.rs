@@ -13,6 +13,7 @@
 //! - [`proxy`]: the front proxy process: client connections, queues, retries.
 //! - [`keeper`]: the small process around each worker: it starts it, waits for it and lets nothing of it survive.
 //! - [`control`]: how `paster status` and its siblings talk to `paster serve`.
+//! - [`reports`]: crash reports and the files in which they are kept.
 //! - [`sys`]: what the operating system offers; the only `unsafe`.
 //! - [`runtime`]: the composition root of `paster serve`.
 //! - [`cli`]: arguments, output, exit codes.
@@ -23,6 +24,7 @@ pub mod control;
 pub mod keeper;
 pub mod plan;
 pub mod proxy;
+pub mod reports;
 pub mod router;
 pub mod runtime;
 pub mod supervise;

@@ -34,6 +34,8 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 pub struct Serve {
     pub replan: Replan,
     pub run_dir: PathBuf,
+    /// Not made before there is something to keep.
+    pub state_dir: PathBuf,
     /// The state of the program whose place is taken.
     pub take_over: Option<File>,
 }
@@ -188,6 +190,7 @@ async fn run(serve: &Serve, announce: impl FnOnce(&Started)) -> Result<(), Serve
         invoked_as: invoked_as()?,
         config: plan.config.clone(),
         workers_dir: run_dir.workers(),
+        state_dir: serve.state_dir.clone(),
         proxy_uid,
         stdout,
         stderr,

@@ -1,8 +1,9 @@
 //! Waiting: for the worker's end, for messages, for the end of the supervisor.
 
-use super::message::{Exit, FromKeeper, ToKeeper};
+use super::message::{Ended, Exit, FromKeeper, ToKeeper, Usage};
 use super::{Link, parse};
 use crate::sys::proctree;
+use crate::sys::wait::{self, End, Reaped};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
@@ -12,6 +13,7 @@ use nix::unistd::Pid;
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 /// Blocks what would end the keeper by accident, and makes the death of children readable.
 pub(super) fn block_signals() -> io::Result<SignalFd> {
@@ -43,8 +45,8 @@ pub(super) fn watch(
     children: &SignalFd,
 ) -> io::Result<()> {
     loop {
-        if let Some(exit) = reap(worker) {
-            link.send(&FromKeeper::Exited { exit });
+        if let Some(ended) = reap(worker) {
+            link.send(&FromKeeper::Exited(ended));
             kill_descendants();
             return Ok(());
         }
@@ -97,17 +99,34 @@ fn wait_for_input(messages: &BufReader<UnixStream>, children: &SignalFd) -> io::
 }
 
 /// Reaps every child that has ended, adopted ones included; returns how the worker ended, if it did.
-fn reap(worker: Pid) -> Option<Exit> {
-    let mut exit = None;
-    loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) if pid == worker => exit = Some(Exit::Code(code)),
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == worker => {
-                exit = Some(Exit::Signal(signal as i32))
-            }
-            Ok(WaitStatus::StillAlive) | Err(_) => return exit,
-            Ok(_) => {}
+fn reap(worker: Pid) -> Option<Ended> {
+    let mut ended = None;
+    while let Ok(Some(reaped)) = wait::reap() {
+        if reaped.pid == worker {
+            ended = Some(told(reaped));
         }
+    }
+    ended
+}
+
+fn told(Reaped { end, usage, .. }: Reaped) -> Ended {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let (exit, core_dumped) = match end {
+        End::Code(code) => (Exit::Code(code), false),
+        End::Signal {
+            number,
+            core_dumped,
+        } => (Exit::Signal(number), core_dumped),
+    };
+    let usage = Usage {
+        max_rss_bytes: usage.max_rss_bytes,
+        user_ms: millis(usage.user),
+        system_ms: millis(usage.system),
+    };
+    Ended {
+        exit,
+        core_dumped,
+        usage: Some(usage),
     }
 }
 
@@ -122,7 +141,7 @@ fn kill_descendants() {
             Err(Errno::ECHILD) => return,
             Ok(WaitStatus::StillAlive) => {
                 // Killed but not gone yet: the kernel needs a moment.
-                std::thread::sleep(std::time::Duration::from_millis(2));
+                std::thread::sleep(Duration::from_millis(2));
             }
             _ => {}
         }

@@ -8,6 +8,9 @@
 pub mod child;
 pub mod env;
 pub mod fd;
+pub mod oom;
 pub mod process;
 pub mod proctree;
 pub mod rundir;
+pub mod statedir;
+pub mod wait;

@@ -5,6 +5,8 @@
 
 mod app;
 mod commands;
+mod deaths;
+mod ending;
 mod proxies;
 mod shutdown;
 mod status;
@@ -15,10 +17,12 @@ use super::bind::Bound;
 use super::launch::{News, Site};
 use super::machine::{Event, WorkerId};
 use super::proxy_link::{Instance, ProxyNews};
+use super::report_writer::ReportWriter;
 use crate::config::problem::Problem;
 use crate::control::kinds;
 use crate::control::server::Call;
 use crate::plan::spec::{Listen, Plan};
+use crate::reports::store::Store;
 use app::AppRun;
 use commands::Waiter;
 use proxies::Proxies;
@@ -94,6 +98,9 @@ pub struct Driver {
     last_upgrade_error: Option<String>,
     findings: Channel<Finding>,
     unheard: Unheard,
+    /// Crash reports that wait for what the proxies know.
+    pending: Vec<deaths::Pending>,
+    writer: ReportWriter,
 }
 
 type Channel<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
@@ -122,6 +129,8 @@ impl Driver {
         bind: Bind,
     ) -> Driver {
         Driver {
+            writer: ReportWriter::new(Store::new(&site.state_dir)),
+            pending: Vec::new(),
             site,
             replan,
             bind,
@@ -165,9 +174,11 @@ impl Driver {
             self.settle();
             if self.is_finished() {
                 self.answer_at_exit();
+                self.flush_reports().await;
                 return Outcome::Finished;
             }
             if self.proceed_with_upgrade() {
+                self.flush_reports().await;
                 return Outcome::Upgrade;
             }
             if self.wants_to_ask() {
@@ -195,6 +206,7 @@ impl Driver {
         self.remove_gone_apps();
         self.publish();
         self.release_drained();
+        self.finish_reports();
         self.answer_waiters();
         self.proceed_with_shutdown();
         // Releasing and stopping may have changed what the table should say.
@@ -208,6 +220,7 @@ impl Driver {
         apps.chain(self.proxies.deadline())
             .chain(self.memory_due())
             .chain(self.phase.deadline())
+            .chain(self.reports_due())
             .min()
     }
 
