@@ -15,6 +15,7 @@
 //! - [`confine`]: what a worker is kept from: control groups, namespaces, Landlock, seccomp.
 //! - [`manager`]: the service manager (systemd) above us: what it passed, what it is told.
 //! - [`control`]: how `paster status` and its siblings talk to `paster serve`.
+//! - [`reports`]: crash reports and the files in which they are kept.
 //! - [`sys`]: what the operating system offers; the only `unsafe`.
 //! - [`runtime`]: the composition root of `paster serve`.
 //! - [`cli`]: arguments, output, exit codes.
@@ -27,6 +28,7 @@ pub mod keeper;
 pub mod manager;
 pub mod plan;
 pub mod proxy;
+pub mod reports;
 pub mod router;
 pub mod runtime;
 pub mod supervise;

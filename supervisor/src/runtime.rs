@@ -41,6 +41,8 @@ pub struct Serve {
     pub binder: Binder,
     /// About passed descriptors that cannot be used.
     pub complaints: Vec<String>,
+    /// Not made before there is something to keep.
+    pub state_dir: PathBuf,
     /// The state of the program whose place is taken.
     pub take_over: Option<File>,
 }
@@ -179,6 +181,7 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
     // First of all: process 1 gets only the signals that it has handlers for.
     let mut orders = signals()?;
     let replan = serve.replan.clone();
+    let state_dir = serve.state_dir.clone();
     let Holdings {
         plan,
         run_dir,
@@ -234,6 +237,7 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         workers_dir: run_dir.workers(),
         name: run_dir.site_name(),
         private_tmp: run_dir.private_tmp(),
+        state_dir,
         proxy_uid,
         stdout,
         stderr,

@@ -306,10 +306,12 @@ impl Paster {
             .push(part.to_owned());
     }
 
-    /// Announces the death of a worker, described by `part`. A request may meet it before the proxy knows.
+    /// Announces the death of a worker, described by `part`. A request may meet it before the proxy knows; a GET may
+    /// meet two.
     pub(crate) fn expect_death(&self, part: &str) {
         self.expect_log(part);
         self.allow_log("the proxy cannot connect to a worker");
+        self.allow_log("was in flight at 2 deaths in a row; it gets 503");
     }
 
     /// Announces a warning or error that may or may not come.

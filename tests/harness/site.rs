@@ -220,6 +220,11 @@ impl Site {
         self.path("run")
     }
 
+    /// What survives a restart of paster.
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.path("state")
+    }
+
     /// The INI file as it is written.
     pub(crate) fn text(&self) -> String {
         if let Some(text) = &self.verbatim {
@@ -265,6 +270,10 @@ impl Site {
             arguments.extend(["--listen".to_owned(), listen.clone()]);
         }
         arguments.extend(["--run-dir".to_owned(), self.run_dir().display().to_string()]);
+        arguments.extend([
+            "--state-dir".to_owned(),
+            self.state_dir().display().to_string(),
+        ]);
         arguments.extend(self.arguments.iter().cloned());
         arguments
     }

@@ -33,6 +33,16 @@ pub(crate) struct App {
     pub(crate) requests: u64,
     pub(crate) workers: Vec<Worker>,
     pub(crate) last_death: Option<String>,
+    pub(crate) last_report: Option<String>,
+    pub(crate) refused: Vec<Refused>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Refused {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) deaths: u32,
+    pub(crate) left_s: f64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -4,6 +4,8 @@
 mod harness;
 
 mod crash;
+mod crashes;
+mod deadly;
 mod descriptors;
 mod events;
 mod examples;

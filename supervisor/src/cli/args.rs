@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Upgrade(UpgradeArgs),
     /// Show what has happened
     Events(EventsArgs),
+    /// Show how workers died: crash reports, the newest last
+    Crashes(CrashesArgs),
     /// Check a configuration: listeners, routes, apps, settings, warnings
     Check(CheckArgs),
     /// Print the route table, or which app gets a URL
@@ -117,6 +119,10 @@ pub(crate) struct ServeArgs {
     /// Directory for sockets [default: by the configuration's path, in $XDG_RUNTIME_DIR or /run]
     #[arg(long, value_name = "DIR")]
     pub(crate) run_dir: Option<PathBuf>,
+    /// Directory for what survives a restart: crash reports [default: $STATE_DIRECTORY, or by the
+    /// configuration's path in $XDG_STATE_HOME or /var/lib]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
 }
 
 /// A running site: the CONFIG that `paster serve` was given.
@@ -133,6 +139,27 @@ pub(crate) struct SiteArgs {
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) site: SiteArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CrashesArgs {
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+    /// Names of apps [default: all]
+    #[arg(value_name = "APP")]
+    pub(crate) apps: Vec<String>,
+    /// Only the last N reports
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) last: Option<usize>,
+    /// Only the report of this name
+    #[arg(long, value_name = "ID", conflicts_with_all = ["apps", "last"])]
+    pub(crate) id: Option<String>,
+    /// The directory given to `paster serve`, if one was
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -2,6 +2,8 @@
 
 mod args;
 mod check;
+mod crash_report;
+mod crashes;
 mod events;
 mod exit;
 mod member;
@@ -34,6 +36,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Start(args) => remote::start(&args),
         Command::Upgrade(args) => upgrade::run(&args),
         Command::Events(args) => events::run(&args),
+        Command::Crashes(args) => crashes::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Routes(args) => routes::run(&args),
     };

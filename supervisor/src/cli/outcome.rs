@@ -25,7 +25,7 @@ struct Outcome<'a> {
 /// Why a command failed.
 #[derive(Debug, Serialize)]
 struct ErrorObject<'a> {
-    /// For programs: `not_running`, `not_allowed`, `refused`, `failed`, `lost`, `protocol`.
+    /// For programs: `not_running`, `not_allowed`, `not_found`, `refused`, `failed`, `lost`, `protocol`.
     class: &'a str,
     message: String,
     hint: Option<&'a str>,
@@ -103,6 +103,39 @@ pub(crate) fn fail(error: &ControlError, as_json: bool) -> Exit {
         output::message(&render(problems, Severity::Error));
     }
     exit
+}
+
+/// What was asked for is not to be had.
+pub(crate) fn not_found(message: &str, hint: &str, as_json: bool) -> Exit {
+    complain("not_found", message, Some(hint), as_json)
+}
+
+/// Files of paster cannot be read.
+pub(crate) fn unreadable(message: &str, error: &std::io::Error, as_json: bool) -> Exit {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            complain("not_allowed", message, Some(AS_WHOM), as_json)
+        }
+        _ => complain("failed", message, None, as_json),
+    }
+}
+
+fn complain(class: &str, message: &str, hint: Option<&str>, as_json: bool) -> Exit {
+    if as_json {
+        let error = ErrorObject {
+            class,
+            message: message.to_owned(),
+            hint,
+            problems: &[],
+        };
+        print(Some(error), &[]);
+    } else {
+        output::message(&format!("error: {}", printable(message)));
+        if let Some(hint) = hint {
+            output::message(&format!("hint: {hint}"));
+        }
+    }
+    Exit::Failed
 }
 
 const AS_WHOM: &str = "run it as the user who runs `paster serve`, or as root";

@@ -160,6 +160,19 @@ fn render_status(status: &Status) -> String {
     for app in status.apps.iter() {
         if let Some(death) = &app.last_death {
             text.push_str(&format!("\nlast death of {}: {death}", app.name));
+            if let Some(report) = &app.last_report {
+                text.push_str(&format!(" (report {report})"));
+            }
+        }
+        for refused in &app.refused {
+            text.push_str(&format!(
+                "\nrefused by {}: {} {} for another {:.0}s; it was in flight at {} deaths",
+                app.name,
+                refused.method,
+                refused.path,
+                refused.left_s.ceil(),
+                refused.deaths
+            ));
         }
     }
     text

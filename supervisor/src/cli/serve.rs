@@ -14,6 +14,7 @@ use crate::runtime::{self, Serve, ServeError, Started};
 use crate::supervise::bind::Binder;
 use crate::supervise::upgrade::{self, Mode};
 use crate::sys::rundir::{self, RunDirError};
+use crate::sys::statedir;
 use std::sync::Arc;
 
 pub(crate) fn run(args: &ServeArgs) -> Exit {
@@ -34,16 +35,18 @@ pub(crate) fn run(args: &ServeArgs) -> Exit {
             Err(error) => return usage(&format!("--listen {address}: {error}")),
         }
     }
-    let run_dir = rundir::locate(
-        &site::config_path(&args.config.config),
-        args.run_dir.as_deref(),
-    );
+    let config = site::config_path(&args.config.config);
+    let run_dir = rundir::locate(&config, args.run_dir.as_deref());
+    // Absolute, because commands are told where it is.
+    let state_dir = statedir::locate(&config, args.state_dir.as_deref());
+    let state_dir = std::path::absolute(&state_dir).unwrap_or(state_dir);
     let mut serve = Serve {
         replan: Arc::new(move || replan(&request, &override_listen)),
         run_dir,
         inherited,
         binder: Binder::new(sockets),
         complaints,
+        state_dir,
         take_over: None,
     };
     let result = match mode {

@@ -24,6 +24,7 @@ kinds! {
     DRAIN_TIMEOUT = "drain_timeout";
     STOP_TIMEOUT = "stop_timeout";
     WORKER_STOPPED = "worker_stopped";
+    REQUEST_REFUSED = "request_refused";
     // Apps.
     APP_STATE = "app_state";
     APP_FAILED = "app_failed";

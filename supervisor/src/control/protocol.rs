@@ -102,6 +102,9 @@ pub struct Status {
     pub upgrades: u64,
     /// Why the last program that had agreed to take over could not.
     pub upgrade_error: Option<String>,
+    /// Where crash reports are kept.
+    #[serde(default)]
+    pub state_dir: String,
     pub listen: Vec<String>,
     pub proxy: ProxyStatus,
     pub apps: Vec<AppStatus>,
@@ -130,6 +133,23 @@ pub struct AppStatus {
     pub workers: Vec<WorkerStatus>,
     /// How its last worker ended that nobody had asked to, if one did.
     pub last_death: Option<String>,
+    /// Its crash report, if one is kept.
+    #[serde(default)]
+    pub last_report: Option<String>,
+    /// Requests that get 503 for a while, because workers died of them.
+    #[serde(default)]
+    pub refused: Vec<RefusedStatus>,
+}
+
+/// A request that is refused for a while.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RefusedStatus {
+    pub method: String,
+    pub path: String,
+    /// Deaths in a row at which it was in flight.
+    pub deaths: u32,
+    /// For how long it is still refused.
+    pub left_s: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -63,7 +63,38 @@ pub enum FromKeeper {
     /// It could not be; nothing runs.
     Failed { step: String, error: String },
     /// The worker has ended.
-    Exited { exit: Exit },
+    Exited(Ended),
+}
+
+/// A worker that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    pub exit: Exit,
+    /// The kernel has written a core dump, or piped it to who collects them (core(5)).
+    #[serde(default)]
+    pub core_dumped: bool,
+    /// None where nobody could ask: its keeper was lost.
+    #[serde(default)]
+    pub usage: Option<Usage>,
+}
+
+impl Ended {
+    /// With its keeper, which nobody can ask any more.
+    pub const WITH_ITS_KEEPER: Ended = Ended {
+        exit: Exit::Unknown,
+        core_dumped: false,
+        usage: None,
+    };
+}
+
+/// What a worker used in its life, with those of its children that it had waited for (getrusage(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// The largest resident set.
+    pub max_rss_bytes: u64,
+    /// CPU time, in milliseconds.
+    pub user_ms: u64,
+    pub system_ms: u64,
 }
 
 /// How a process ended.

@@ -1,9 +1,10 @@
 //! Waiting: for the worker's end, for messages, for the end of the supervisor.
 
-use super::message::{Exit, FromKeeper, ToKeeper};
+use super::message::{Ended, Exit, FromKeeper, ToKeeper, Usage};
 use super::{Link, parse};
 use crate::confine::cgroup::Group;
 use crate::sys::proctree;
+use crate::sys::wait::{self, End, Reaped};
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,6 +15,7 @@ use nix::unistd::Pid;
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 /// Blocks what would end the keeper by accident, and makes the death of children readable.
 pub(super) fn block_signals() -> io::Result<SignalFd> {
@@ -47,14 +49,13 @@ pub(super) fn watch(
 ) -> io::Result<()> {
     let mut was_killed = false;
     loop {
-        if let Some(exit) = reap(worker) {
+        if let Some(mut ended) = reap(worker) {
             // A kill that was ordered has nothing to do with memory.
-            let limit = group.filter(|_| !was_killed && exit == Exit::Signal(libc::SIGKILL));
-            let exit = match limit.and_then(Group::killed_for_memory) {
-                Some(limit) => Exit::OverMemory(limit),
-                None => exit,
-            };
-            link.send(&FromKeeper::Exited { exit });
+            let limit = group.filter(|_| !was_killed && ended.exit == Exit::Signal(libc::SIGKILL));
+            if let Some(limit) = limit.and_then(Group::killed_for_memory) {
+                ended.exit = Exit::OverMemory(limit);
+            }
+            link.send(&FromKeeper::Exited(ended));
             end_rest(group);
             return Ok(());
         }
@@ -113,17 +114,34 @@ fn wait_for_input(messages: &BufReader<UnixStream>, children: &SignalFd) -> io::
 }
 
 /// Reaps every child that has ended, adopted ones included; returns how the worker ended, if it did.
-fn reap(worker: Pid) -> Option<Exit> {
-    let mut exit = None;
-    loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) if pid == worker => exit = Some(Exit::Code(code)),
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == worker => {
-                exit = Some(Exit::Signal(signal as i32))
-            }
-            Ok(WaitStatus::StillAlive) | Err(_) => return exit,
-            Ok(_) => {}
+fn reap(worker: Pid) -> Option<Ended> {
+    let mut ended = None;
+    while let Ok(Some(reaped)) = wait::reap() {
+        if reaped.pid == worker {
+            ended = Some(told(reaped));
         }
+    }
+    ended
+}
+
+fn told(Reaped { end, usage, .. }: Reaped) -> Ended {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let (exit, core_dumped) = match end {
+        End::Code(code) => (Exit::Code(code), false),
+        End::Signal {
+            number,
+            core_dumped,
+        } => (Exit::Signal(number), core_dumped),
+    };
+    let usage = Usage {
+        max_rss_bytes: usage.max_rss_bytes,
+        user_ms: millis(usage.user),
+        system_ms: millis(usage.system),
+    };
+    Ended {
+        exit,
+        core_dumped,
+        usage: Some(usage),
     }
 }
 
@@ -149,7 +167,7 @@ fn kill_descendants() {
             Err(Errno::ECHILD) => return,
             Ok(WaitStatus::StillAlive) => {
                 // Killed but not gone yet: the kernel needs a moment.
-                std::thread::sleep(std::time::Duration::from_millis(2));
+                std::thread::sleep(Duration::from_millis(2));
             }
             _ => {}
         }

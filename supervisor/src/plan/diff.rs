@@ -108,6 +108,9 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         restart_max_delay: _,
         crash_limit: _,
         crash_window: _,
+        deadly_requests: _,
+        deadly_pause: _,
+        keep_reports: _,
     } = settings;
     (
         threads,

@@ -357,6 +357,37 @@ pub static KEYS: &[Key] = &[
     ),
     app_duration!(crash_window, "60s", "the time in which crashes are counted"),
     Key {
+        name: "deadly_requests",
+        scope: Scope::App,
+        default: "2",
+        about: "deaths in a row at which a request that was in flight at each is refused with 503 for a while; `off`: never",
+        set: |draft, text, _| {
+            draft.settings.deadly_requests = match text.trim() {
+                "off" => None,
+                _ => Some(
+                    number(text, 1, 1000).map_err(|expected| format!("{expected}, or `off`"))?,
+                ),
+            };
+            Ok(())
+        },
+        show: |view| {
+            let limit = view.settings.deadly_requests;
+            Some(limit.map_or_else(|| "off".to_owned(), |limit| limit.to_string()))
+        },
+    },
+    app_duration!(
+        deadly_pause,
+        "5s",
+        "for how long such a request is refused at first; it doubles each time, up to a minute"
+    ),
+    app_number!(
+        keep_reports,
+        0,
+        1000,
+        "20",
+        "crash reports that are kept of the app; 0: none are written"
+    ),
+    Key {
         name: "python",
         scope: Scope::App,
         default: "(found)",

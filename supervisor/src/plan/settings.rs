@@ -242,6 +242,7 @@ impl Sourced {
             ("start_timeout", settings.start_timeout),
             ("crash_window", settings.crash_window),
             ("restart_delay", settings.restart_delay),
+            ("deadly_pause", settings.deadly_pause),
         ] {
             if value.is_zero() {
                 refuse(

@@ -144,6 +144,12 @@ pub struct Settings {
     pub restart_max_delay: Duration,
     pub crash_limit: u32,
     pub crash_window: Duration,
+    /// Deaths in a row at which a request that was in flight is refused.
+    pub deadly_requests: Option<u32>,
+    /// For how long at first.
+    pub deadly_pause: Duration,
+    /// Crash reports that are kept.
+    pub keep_reports: u32,
     /// Working directory of the workers; none: paster's own, as with the original.
     pub directory: Option<PathBuf>,
     /// Added to paster's own environment.
@@ -205,6 +211,9 @@ impl Default for Settings {
             restart_max_delay: Duration::from_secs(30),
             crash_limit: 5,
             crash_window: Duration::from_secs(60),
+            deadly_requests: Some(2),
+            deadly_pause: Duration::from_secs(5),
+            keep_reports: 20,
             directory: None,
             environment: BTreeMap::new(),
             user: None,

@@ -303,8 +303,10 @@ impl WorkerBody {
                 None
             }
             Some(Err(_)) => {
-                // Dropped, not completed: the connection to the worker is of no use any more.
-                self.finish = None;
+                // Not completed: the connection to the worker is of no use any more.
+                if let Some(finish) = self.finish.take() {
+                    finish.lost();
+                }
                 Some(Err(BodyError("the worker did not send its body")))
             }
             None => {

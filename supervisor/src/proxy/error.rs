@@ -28,6 +28,9 @@ pub(super) enum ProxyError {
     Stopped,
     #[error("the application fails to start")]
     Failed { retry_after_s: u64 },
+    /// It was in flight when workers died, several times in a row.
+    #[error("this request is refused for a while")]
+    Deadly { retry_after_s: u64, deaths: u32 },
     #[error("too many requests are waiting for the application")]
     QueueFull,
     #[error("no worker of the application became free in time")]
@@ -58,6 +61,7 @@ impl ProxyError {
             Self::Unloadable { .. }
             | Self::Stopped
             | Self::Failed { .. }
+            | Self::Deadly { .. }
             | Self::QueueFull
             | Self::QueueTimeout => StatusCode::SERVICE_UNAVAILABLE,
             Self::WorkerGone | Self::BadAnswer => StatusCode::BAD_GATEWAY,
@@ -69,7 +73,9 @@ impl ProxyError {
     pub(super) fn retry_after(&self) -> Option<u64> {
         match self {
             Self::QueueFull | Self::QueueTimeout => Some(RETRY_SOON),
-            Self::Failed { retry_after_s } => Some((*retry_after_s).max(RETRY_SOON)),
+            Self::Failed { retry_after_s } | Self::Deadly { retry_after_s, .. } => {
+                Some((*retry_after_s).max(RETRY_SOON))
+            }
             _ => None,
         }
     }
@@ -91,7 +97,11 @@ impl ProxyError {
     pub(super) fn is_about_a_worker(&self) -> bool {
         matches!(
             self,
-            Self::WorkerGone | Self::WorkerLate | Self::Failed { .. } | Self::QueueTimeout
+            Self::WorkerGone
+                | Self::WorkerLate
+                | Self::Failed { .. }
+                | Self::Deadly { .. }
+                | Self::QueueTimeout
         )
     }
 }

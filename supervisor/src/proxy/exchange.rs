@@ -1,6 +1,7 @@
 //! One request, one worker, one answer: leases, tries, deadlines.
 
 use super::access_log::Entry;
+use super::asked::{Asked, Progress};
 use super::body::{BodyFault, RequestBody};
 use super::connection::{ConnectionState, Phase};
 use super::error::ProxyError;
@@ -84,19 +85,34 @@ pub(super) enum Failed {
     },
 }
 
+/// A request on its way, from try to try.
+pub(super) struct Course {
+    pub(super) asked: Asked,
+    pub(super) tries: Tries,
+    /// On a new connection only: an old one has failed.
+    pub(super) fresh: bool,
+    /// It may be deadly: not to be repeated once a worker had it.
+    pub(super) once: bool,
+}
+
 /// Sends `request` over the worker of `lease`. The lease is given back unless there is an answer.
 pub(super) async fn send(
     thread: &Rc<Thread>,
     app: &App,
     lease: Lease,
     request: Outgoing,
-    tries: &mut Tries,
-    fresh: bool,
+    course: &mut Course,
 ) -> Result<Answer, Failed> {
     let upstream = Arc::clone(lease.upstream());
+    let Course {
+        asked,
+        tries,
+        fresh,
+        once,
+    } = course;
     let idempotent = request.method.is_idempotent();
-    let repeatable = idempotent && request.body.is_whole();
-    let wanted = match (fresh, repeatable) {
+    let repeatable = idempotent && request.body.is_whole() && !*once;
+    let wanted = match (*fresh, repeatable) {
         (true, _) => Wanted::Fresh,
         (false, true) => Wanted::Any,
         (false, false) => Wanted::Sure,
@@ -116,17 +132,14 @@ pub(super) async fn send(
     let fault = request.body.fault();
     let spare = request.spare();
     let (read, written) = (connection.traffic.read(), connection.traffic.written());
-    let described = app
-        .spec
-        .request_timeout_ms
-        .map(|ms| (Duration::from_millis(ms), describe(&request)));
+    let limit = app.spec.request_timeout_ms.map(Duration::from_millis);
     let sent = connection.sender.try_send_request(request.into_request());
-    let outcome = match &described {
+    let outcome = match limit {
         None => sent.await,
-        Some((limit, request)) => match tokio::time::timeout(*limit, sent).await {
+        Some(limit) => match tokio::time::timeout(limit, sent).await {
             Ok(outcome) => outcome,
             Err(_) => {
-                let (worker, request) = (upstream.id(), request.clone());
+                let (worker, request) = (upstream.id(), asked.in_flight(Progress::Waiting));
                 let told = FromProxy::TimedOut { worker, request };
                 thread.shared.outbox.tell_if_room(told);
                 let error = ProxyError::WorkerLate;
@@ -179,6 +192,10 @@ pub(super) async fn send(
     if !reused && failure != Failure::Spoke {
         suspect(&upstream);
     }
+    if failure != Failure::NotSent {
+        // While the lease is held: nothing of this worker is told after `Drained`.
+        asked.lost(&thread.shared.outbox, upstream.id(), Progress::Waiting);
+    }
     tracing::debug!(app = %app.name, worker = upstream.id(), error = %error.error(), ?failure, "no answer");
     match (tries.after(failure, repeatable), spare) {
         (Next::GiveUp(error), _) => Err(Failed::Final {
@@ -228,10 +245,6 @@ fn suspect(upstream: &Arc<Upstream>) -> bool {
     first
 }
 
-fn describe(request: &Outgoing) -> String {
-    format!("{} {}", request.method, request.uri)
-}
-
 impl Outgoing {
     fn spare(&self) -> Option<Self> {
         Some(Self {
@@ -270,6 +283,7 @@ pub(super) struct Finish {
     pub(super) state: Arc<ConnectionState>,
     pub(super) connection: Option<WorkerConnection>,
     pub(super) lease: Option<Lease>,
+    pub(super) asked: Asked,
     pub(super) log: Option<Box<Entry>>,
 }
 
@@ -285,6 +299,15 @@ impl Finish {
             self.thread.pool.put(connection, super::clock::now_ms());
         }
         self.state.enter(Phase::Idle);
+    }
+
+    /// The worker has broken off.
+    pub(super) fn lost(self) {
+        if let Some(lease) = &self.lease {
+            let worker = lease.upstream().id();
+            let outbox = &self.thread.shared.outbox;
+            self.asked.lost(outbox, worker, Progress::Answering);
+        }
     }
 }
 

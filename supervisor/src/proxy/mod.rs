@@ -13,6 +13,7 @@
 //! one atomic word (`upstream`) and per app one queue (`queue`). So no app waits for another one's lock.
 
 mod access_log;
+mod asked;
 mod body;
 mod client_io;
 mod clock;
@@ -37,6 +38,7 @@ mod rewrite;
 mod serve;
 mod snapshot;
 mod socket;
+mod suspects;
 mod target;
 mod thread;
 mod upgrade;

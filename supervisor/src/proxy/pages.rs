@@ -7,6 +7,7 @@ use crate::router::message::Death;
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// What a page may say.
@@ -88,9 +89,13 @@ fn title(status: StatusCode) -> String {
     )
 }
 
-fn reason(error: &ProxyError) -> Option<&str> {
+fn reason(error: &ProxyError) -> Option<Cow<'_, str>> {
     match error {
-        ProxyError::Unloadable { reason } => Some(reason),
+        ProxyError::Unloadable { reason } => Some(Cow::Borrowed(reason)),
+        ProxyError::Deadly { deaths, .. } => Some(Cow::Owned(format!(
+            "Requests of this method and path were in flight at {deaths} deaths in a row of the app's workers, so they \
+             are kept from them for a while. A restart of the app ends that."
+        ))),
         _ => None,
     }
 }
@@ -124,7 +129,7 @@ fn html(error: &ProxyError, details: Option<&Details<'_>>) -> String {
             let _ = writeln!(page, "<p>app: <code>{}</code></p>", escape(app));
         }
         if let Some(reason) = reason(error) {
-            let _ = writeln!(page, "<pre>{}</pre>", escape(reason));
+            let _ = writeln!(page, "<pre>{}</pre>", escape(&reason));
         }
         if let Some(death) = details.death {
             let _ = writeln!(page, "<h2>{}</h2>", escape(&death.what));

@@ -1,10 +1,11 @@
 //! The straight line of a request: check, route, read ahead, wait, send, answer. Errors become responses in one place.
 
 use super::access_log::Entry;
+use super::asked::Asked;
 use super::body::{BodyFault, ClientBody, ReadAhead, RequestBody, ResponseBody};
 use super::connection::{ConnectionState, Phase};
 use super::error::ProxyError;
-use super::exchange::{Answer, Failed, Finish, Outgoing, acquire, send};
+use super::exchange::{Answer, Course, Failed, Finish, Outgoing, acquire, send};
 use super::framing::{self, Announced};
 use super::hop::{Peer, X_REQUEST_ID, strip_response};
 use super::limits;
@@ -12,8 +13,9 @@ use super::pages::{self, Details, Markup};
 use super::retry::Tries;
 use super::rewrite::{Client, clean, hand_over, take_back};
 use super::snapshot::{App, Snapshot};
+use super::suspects::Treatment;
 use super::target::{self, Target};
-use super::thread::Thread;
+use super::thread::{Held, Thread};
 use super::upgrade;
 use super::upstream::Lease;
 use crate::router::message::{Handover, ListenerInfo};
@@ -24,7 +26,7 @@ use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the requests of one client connection have in common.
 #[derive(Debug)]
@@ -124,8 +126,17 @@ async fn forward(
     let mut outgoing = None;
     let mut incoming = Some(ClientBody::new(body, Arc::clone(&conversation.state)));
     let mut written_for: Option<u64> = None;
-    let mut tries = Tries::default();
-    let mut fresh = false;
+    let mut course = Course {
+        asked: Asked {
+            method: head.method.clone(),
+            target: target.clone(),
+            id: None,
+            since: Instant::now(),
+        },
+        tries: Tries::default(),
+        fresh: false,
+        once: false,
+    };
     let mut waiting_since = None;
     let mut held: Option<Lease> = None;
     loop {
@@ -152,6 +163,8 @@ async fn forward(
             }
             clean(&mut head.headers, Peer::of(client.peer, &table.trust))
         });
+        // Also when it has waited, or is to be repeated: the table may know more by now.
+        course.once = judge(app, &course.asked).map_err(|error| failed(error, None))?;
         if let Some(body) = incoming.take() {
             refuse_early(app).map_err(|error| failed(error, None))?;
             let wait = match app.spec.handover {
@@ -161,8 +174,9 @@ async fn forward(
             let body = first_of_body(body, announced, wait).await?;
             let mut headers = std::mem::take(&mut head.headers);
             framing::write(&mut headers, body.length(), announced);
+            course.asked.id = headers.get(X_REQUEST_ID).cloned();
             if let Some(entry) = log {
-                entry.request_id = headers.get(X_REQUEST_ID).cloned();
+                entry.request_id = course.asked.id.clone();
             }
             outgoing = Some(Outgoing {
                 method: head.method.clone(),
@@ -183,8 +197,9 @@ async fn forward(
                 Err(error) => return Err(failed(error, None)),
             },
         };
-        if !app.names(lease.upstream().id()) && !Rc::ptr_eq(&thread.table(), &table) {
-            // It waited while the table was replaced: the route may lead elsewhere now.
+        let waited = waiting_since.is_some();
+        if (waited || !app.names(lease.upstream().id())) && !Rc::ptr_eq(&thread.table(), &table) {
+            // It waited while the table was replaced: the route may lead elsewhere now, or nowhere.
             held = Some(lease);
             continue;
         }
@@ -208,15 +223,16 @@ async fn forward(
                 upgrade::ask(&mut request.headers);
             }
         }
-        match send(thread, app, lease, request, &mut tries, fresh).await {
+        match send(thread, app, lease, request, &mut course).await {
             Ok(answer) => {
-                return accept_answer(conversation, answer, on_upgrade, log)
+                acquit(thread, &table, app, &course.asked);
+                return accept_answer(conversation, answer, on_upgrade, course.asked, log)
                     .map_err(|(error, worker)| failed(error, Some(worker)));
             }
             Err(Failed::Final { error, worker }) => return Err(failed(error, Some(worker))),
             Err(Failed::Unanswered(unanswered)) => {
                 outgoing = Some(*unanswered);
-                fresh = true;
+                course.fresh = true;
             }
         }
     }
@@ -266,10 +282,50 @@ fn refuse_early(app: &App) -> Result<(), ProxyError> {
     }
 }
 
+/// Whether a request may be sent once only, because it may be deadly.
+///
+/// # Errors
+/// It was deadly several times in a row, and is refused for a while.
+fn judge(app: &App, asked: &Asked) -> Result<bool, ProxyError> {
+    if app.suspects.is_empty() {
+        return Ok(false);
+    }
+    match app
+        .suspects
+        .treatment(asked.method.as_str(), asked.path(), Instant::now())
+    {
+        Treatment::Usual => Ok(false),
+        Treatment::Once => Ok(true),
+        Treatment::Refused { left, deaths } => Err(ProxyError::Deadly {
+            retry_after_s: left.as_secs() + 1,
+            deaths,
+        }),
+    }
+}
+
+/// There is an answer: if the request is a suspect by now, it is one no more.
+fn acquit(thread: &Rc<Thread>, table: &Rc<Held>, app: &Arc<App>, asked: &Asked) {
+    let in_force = thread.table();
+    let app = if Rc::ptr_eq(&in_force, table) {
+        app
+    } else {
+        match in_force.apps.get(&*app.name) {
+            Some(app) => app,
+            None => return,
+        }
+    };
+    if !app.suspects.is_empty() {
+        let (method, path) = (asked.method.as_str(), asked.path());
+        let outbox = &thread.shared.outbox;
+        app.suspects.answered(&app.name, method, path, outbox);
+    }
+}
+
 fn accept_answer(
     conversation: &Conversation,
     answer: Answer,
     on_upgrade: Option<hyper::upgrade::OnUpgrade>,
+    asked: Asked,
     log: &mut Option<Box<Entry>>,
 ) -> Result<Response<ResponseBody>, (ProxyError, u64)> {
     let Answer {
@@ -291,6 +347,7 @@ fn accept_answer(
             on_upgrade,
             &mut response,
             lease,
+            asked,
             log,
         ));
     }
@@ -317,6 +374,7 @@ fn accept_answer(
         state: Arc::clone(&conversation.state),
         connection: Some(connection),
         lease: Some(lease),
+        asked,
         log: log.take(),
     };
     Ok(Response::from_parts(

@@ -2,11 +2,13 @@
 
 use super::forwarded::Trust;
 use super::queue::AppQueue;
+use super::suspects::Suspects;
 use super::upstream::{Lease, Upstream};
 use crate::router::message::{App as Spec, Table};
 use crate::router::urlmap::Router;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Immutable, replaced whole.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub(super) struct App {
     pub(super) name: Arc<str>,
     pub(super) spec: Spec,
     pub(super) workers: Vec<Arc<Upstream>>,
+    pub(super) suspects: Suspects,
     pub(super) queue: Arc<AppQueue>,
     /// Of the table that this is a part of.
     pub(super) version: u64,
@@ -91,7 +94,8 @@ impl Keeper {
     pub(super) fn prepare(&mut self, table: Table) -> Snapshot {
         let router = Router::new(&table.root);
         let mut apps = HashMap::with_capacity(table.apps.len());
-        for (name, spec) in table.apps {
+        let now = Instant::now();
+        for (name, mut spec) in table.apps {
             let queue = Arc::clone(self.queues.entry(name.clone()).or_default());
             let workers = spec
                 .workers
@@ -105,9 +109,11 @@ impl Keeper {
                     Arc::clone(upstream)
                 })
                 .collect();
+            let suspects = Suspects::new(std::mem::take(&mut spec.suspects), now);
             let app = App {
                 name: Arc::from(name.as_str()),
                 spec,
+                suspects,
                 workers,
                 queue,
                 version: table.version,

@@ -2,6 +2,7 @@
 //! it was asked for; nothing but `websocket` is ever upgraded, so no HTTP hides in a tunnel.
 
 use super::access_log::Entry;
+use super::asked::{Asked, Progress};
 use super::body::ResponseBody;
 use super::hop::{has_connection_option, strip_response, tokens};
 use super::limits;
@@ -55,6 +56,7 @@ pub(super) fn tunnel(
     client: OnUpgrade,
     response: &mut Response<Incoming>,
     lease: Lease,
+    asked: Asked,
     log: Option<Box<Entry>>,
 ) -> Response<ResponseBody> {
     let worker = hyper::upgrade::on(&mut *response);
@@ -62,7 +64,13 @@ pub(super) fn tunnel(
     let thread = Rc::clone(thread);
     tokio::task::spawn_local(async move {
         let (down, up) = match (client.await, worker.await) {
-            (Ok(client), Ok(worker)) => copy(client, worker).await,
+            (Ok(client), Ok(worker)) => {
+                copy(client, worker, || {
+                    let outbox = &thread.shared.outbox;
+                    asked.lost(outbox, lease.upstream().id(), Progress::Answering);
+                })
+                .await
+            }
             _ => (0, 0),
         };
         drop(lease);
@@ -83,18 +91,25 @@ pub(super) fn tunnel(
 }
 
 /// Copies until both directions have ended, one fails, or nothing has moved for [`limits::TUNNEL_IDLE`]. Bytes from
-/// the client and from the worker.
-async fn copy(client: Upgraded, worker: Upgraded) -> (u64, u64) {
+/// the client and from the worker. `lost` is called when the worker is the first to end.
+async fn copy(client: Upgraded, worker: Upgraded, lost: impl Fn()) -> (u64, u64) {
     let moved = Rc::new(Cell::new((0, 0)));
+    let ended = Cell::new(false);
     let mut client = Counted {
         io: TokioIo::new(client),
         moved: Rc::clone(&moved),
         from_client: true,
+        on_end: || ended.set(true),
     };
     let mut worker = Counted {
         io: TokioIo::new(worker),
         moved: Rc::clone(&moved),
         from_client: false,
+        on_end: || {
+            if !ended.replace(true) {
+                lost();
+            }
+        },
     };
     let watch = async {
         let mut seen = moved.get();
@@ -114,13 +129,15 @@ async fn copy(client: Upgraded, worker: Upgraded) -> (u64, u64) {
 }
 
 /// Counts what is read.
-struct Counted {
+struct Counted<F> {
     io: TokioIo<Upgraded>,
     moved: Rc<Cell<(u64, u64)>>,
     from_client: bool,
+    /// Called when nothing more can be read.
+    on_end: F,
 }
 
-impl AsyncRead for Counted {
+impl<F: Fn() + Unpin> AsyncRead for Counted<F> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -130,6 +147,14 @@ impl AsyncRead for Counted {
         let before = buf.filled().len();
         let result = Pin::new(&mut this.io).poll_read(cx, buf);
         let more = (buf.filled().len() - before) as u64;
+        let ended = match &result {
+            Poll::Ready(Ok(())) => more == 0 && buf.remaining() > 0,
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        };
+        if ended {
+            (this.on_end)();
+        }
         let (down, up) = this.moved.get();
         this.moved.set(if this.from_client {
             (down + more, up)
@@ -140,7 +165,7 @@ impl AsyncRead for Counted {
     }
 }
 
-impl AsyncWrite for Counted {
+impl<F: Unpin> AsyncWrite for Counted<F> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

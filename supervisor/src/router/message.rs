@@ -143,6 +143,22 @@ pub struct App {
     pub request_timeout_ms: Option<u64>,
     /// The last death of a worker of this app, for error pages under `debug`.
     pub last_death: Option<Death>,
+    /// Requests that were in flight when a worker died; mostly none.
+    #[serde(default)]
+    pub suspects: Vec<Suspect>,
+}
+
+/// A request that may be deadly. An answer to it is told by [`FromProxy::Answered`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspect {
+    pub method: String,
+    /// As clients send it, without the query.
+    pub path: String,
+    /// Deaths in a row at which it was in flight.
+    pub deaths: u32,
+    /// It gets 503 for so long, counted from this table; when that is over it is sent once and not repeated. None: it is
+    /// only watched.
+    pub refused_ms: Option<u64>,
 }
 
 /// What happens to a request when no worker is free.
@@ -225,9 +241,31 @@ pub enum FromProxy {
     /// A request waits for an app that has no process.
     Wanted { app: String },
     /// A request was over its time; the client has its 504.
-    TimedOut { worker: WorkerId, request: String },
+    TimedOut { worker: WorkerId, request: InFlight },
+    /// The worker closed the connection before its answer was complete. If it has died, this was in flight then; told
+    /// before [`FromProxy::Drained`].
+    Lost { worker: WorkerId, request: InFlight },
+    /// A suspect of the table in force was answered; told once for each table.
+    Answered {
+        app: String,
+        method: String,
+        path: String,
+    },
     /// Once a second while anything changed.
     Stats(Stats),
+}
+
+/// A request that a worker has, or had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InFlight {
+    pub method: String,
+    /// As the client sent it, without the query.
+    pub path: String,
+    /// X-Request-Id.
+    pub id: Option<String>,
+    pub age_ms: u64,
+    /// Its answer had begun.
+    pub answering: bool,
 }
 
 /// Counters since the start of the proxy; gauges of now.

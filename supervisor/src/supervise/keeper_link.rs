@@ -10,8 +10,9 @@ use super::output::{self, Ring, Stream};
 use super::readiness;
 use super::upgrade::Descriptors;
 use crate::confine::cgroup::Group;
-use crate::keeper::message::{Exit, FromKeeper, KeeperSpec, ToKeeper};
+use crate::keeper::message::{Ended, FromKeeper, KeeperSpec, ToKeeper};
 use crate::plan::spec::Readiness;
+use crate::reports::report::OutputStream;
 use crate::router::message::WorkerAddress;
 use crate::sys::process::Child;
 use futures_util::{SinkExt, StreamExt};
@@ -22,7 +23,7 @@ use std::os::fd::RawFd;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{UnixDatagram, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -181,17 +182,20 @@ pub(super) fn thaw(
         Some(number) => Some(UnixListener::from(descriptors.take(number)?)),
         None => None,
     };
-    let mut stream = |frozen: FrozenStream| -> io::Result<Stream> {
+    let mut stream = |name, frozen: FrozenStream| -> io::Result<Stream> {
         let pipe = match frozen.pipe {
             Some(number) => Some(tokio::net::unix::pipe::Receiver::from_owned_fd(
                 descriptors.take(number)?,
             )?),
             None => None,
         };
-        Ok(Stream::resume(pipe, frozen.partial))
+        Ok(Stream::resume(name, pipe, frozen.partial))
     };
     let [stdout, stderr] = frozen.streams;
-    let streams = [stream(stdout)?, stream(stderr)?];
+    let streams = [
+        stream(OutputStream::Stdout, stdout)?,
+        stream(OutputStream::Stderr, stderr)?,
+    ];
     let conversation = Conversation {
         id,
         keeper: Child::watch(keeper_pid)?,
@@ -309,11 +313,13 @@ impl Task {
 
     /// From the order to start until the worker's end.
     async fn converse(&mut self, spec: Option<KeeperSpec>) -> End {
-        let lost = || {
+        let exited = |ended| {
             End::Ended(News::Exited {
-                exit: Exit::Unknown,
+                ended,
+                at: Instant::now(),
             })
         };
+        let lost = || exited(Ended::WITH_ITS_KEEPER);
         let Conversation {
             id,
             link,
@@ -358,9 +364,7 @@ impl Task {
                         Ok(FromKeeper::Failed { step, error }) => {
                             return End::Ended(News::Failed { step, error });
                         }
-                        Ok(FromKeeper::Exited { exit }) => {
-                            return End::Ended(News::Exited { exit });
-                        }
+                        Ok(FromKeeper::Exited(ended)) => return exited(ended),
                         Err(_) => continue,
                     },
                     Some(Err(_)) | None => return lost(),

@@ -5,13 +5,14 @@ use super::keeper_link::{self, Conversation, Launched};
 use super::machine::WorkerId;
 use super::output::{Ring, Sink, Stream};
 use super::python_host;
-use super::upgrade::memory_file;
+use super::upgrade::{memory_file, moment};
 use crate::confine::cgroup::{self, Group};
 use crate::confine::{Confinement, directory_name, worker};
-use crate::keeper::message::{self, Exit, Identity, KeeperSpec};
+use crate::keeper::message::{self, Ended, Identity, KeeperSpec};
 use crate::manager::VARIABLES;
 use crate::plan::needs::needs;
 use crate::plan::spec::{AppKind, AppSpec, Readiness, User};
+use crate::reports::report::OutputStream;
 use crate::router::message::WorkerAddress;
 use crate::sys::process::Child;
 use command_fds::{CommandFdExt, FdMapping};
@@ -24,7 +25,7 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::unix::pipe;
 use tokio::net::{UnixDatagram, UnixStream};
 use tokio::sync::mpsc;
@@ -50,7 +51,10 @@ pub enum News {
     },
     /// It has ended, nothing of it is left, and all its output has been read.
     Exited {
-        exit: Exit,
+        ended: Ended,
+        /// When it ended.
+        #[serde(with = "moment")]
+        at: Instant,
     },
 }
 
@@ -67,6 +71,8 @@ pub struct Site {
     pub name: String,
     /// The apps' private temporary directories are made below.
     pub private_tmp: PathBuf,
+    /// What is to survive a restart of paster; made when there is something.
+    pub state_dir: PathBuf,
     /// The unprivileged user of the proxy, when it is not our own.
     pub proxy_uid: Option<u32>,
     pub stdout: Sink,
@@ -185,8 +191,8 @@ pub fn launch(
         ready: false,
     };
     let streams = [
-        Stream::new(receiver(stdout.into())?),
-        Stream::new(receiver(stderr.into())?),
+        Stream::new(OutputStream::Stdout, receiver(stdout.into())?),
+        Stream::new(OutputStream::Stderr, receiver(stderr.into())?),
     ];
     Ok(keeper_link::start(
         site,

@@ -426,8 +426,16 @@ impl AppMachine {
                     self.kill(id, effects);
                     let timeout = policy.start_timeout;
                     let why = format!("was not ready within {timeout:?}");
-                    effects.push(Effect::Report(Report::StartTimeout { id, timeout }));
-                    self.failure(&worker, Duration::ZERO, now, dice, &why, effects);
+                    // Told before what follows from it, a rollout that is given up.
+                    let place = effects.len();
+                    let verdict = self.failure(&worker, Duration::ZERO, now, dice, &why, effects);
+                    let report = Report::StartTimeout {
+                        id,
+                        timeout,
+                        delay: verdict.map(|(delay, _)| delay),
+                        failed: verdict.is_some_and(|(_, failed)| failed),
+                    };
+                    effects.insert(place, Effect::Report(report));
                 }
                 WorkerState::Proving { since } if since + policy.min_healthy <= now => {
                     let ready = Worker {

@@ -3,6 +3,7 @@
 //! A worker is never blocked by us and we never grow: lines are cut at a limit, the ring is bounded, and the
 //! writer behind [`Sink`] drops (and counts) what the terminal or file does not take in time.
 
+use crate::reports::report::{MAX_LINES, OutputLine, OutputStream};
 use arc_swap::ArcSwap;
 use std::collections::VecDeque;
 use std::io::Write;
@@ -12,27 +13,40 @@ use tokio::net::unix::pipe;
 use tokio_util::sync::CancellationToken;
 use tracing_appender::non_blocking::NonBlocking;
 
-/// Lines kept for reports, per worker.
-const RING_LINES: usize = 50;
 /// A longer line is passed on in pieces of this many bytes.
 const MAX_LINE: usize = 8 * 1024;
 
 /// The last lines that a worker printed.
 #[derive(Debug, Clone, Default)]
-pub struct Ring(Arc<Mutex<VecDeque<String>>>);
+pub struct Ring(Arc<Mutex<VecDeque<(OutputStream, String)>>>);
 
 impl Ring {
-    fn push(&self, line: &[u8]) {
+    fn push(&self, stream: OutputStream, line: &[u8]) {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == RING_LINES {
+        if lines.len() == MAX_LINES {
             lines.pop_front();
         }
-        lines.push_back(String::from_utf8_lossy(line).into_owned());
+        lines.push_back((stream, String::from_utf8_lossy(line).into_owned()));
     }
 
     /// A ring with these lines, oldest first.
-    pub fn of(lines: Vec<String>) -> Ring {
+    pub fn of(lines: Vec<(OutputStream, String)>) -> Ring {
         Ring(Arc::new(Mutex::new(lines.into())))
+    }
+
+    /// All lines, oldest first.
+    pub fn all(&self) -> Vec<(OutputStream, String)> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().cloned().collect()
+    }
+
+    /// All lines, for a report.
+    pub fn report(&self) -> Vec<OutputLine> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines
+            .iter()
+            .map(|(stream, text)| OutputLine::new(*stream, text))
+            .collect()
     }
 
     /// The last `count` lines, oldest first.
@@ -41,7 +55,7 @@ impl Ring {
         lines
             .iter()
             .skip(lines.len().saturating_sub(count))
-            .cloned()
+            .map(|(_, text)| text.clone())
             .collect()
     }
 }
@@ -71,20 +85,21 @@ impl Sink {
 
 /// A pipe of output, and the beginning of a line that was read from it.
 pub struct Stream {
+    name: OutputStream,
     /// None at its end.
     pipe: Option<pipe::Receiver>,
     lines: LineBuffer,
 }
 
 impl Stream {
-    pub fn new(pipe: pipe::Receiver) -> Stream {
-        Stream::resume(Some(pipe), Vec::new())
+    pub fn new(name: OutputStream, pipe: pipe::Receiver) -> Stream {
+        Stream::resume(name, Some(pipe), Vec::new())
     }
 
     /// Goes on where another one has stopped ([`Stream::into_parts`]).
-    pub fn resume(pipe: Option<pipe::Receiver>, partial: Vec<u8>) -> Stream {
+    pub fn resume(name: OutputStream, pipe: Option<pipe::Receiver>, partial: Vec<u8>) -> Stream {
         let lines = LineBuffer { partial };
-        Stream { pipe, lines }
+        Stream { name, pipe, lines }
     }
 
     pub fn into_parts(self) -> (Option<pipe::Receiver>, Vec<u8>) {
@@ -100,7 +115,7 @@ pub async fn pump(
     sink: Sink,
     stop: CancellationToken,
 ) -> Stream {
-    let Stream { pipe, lines } = &mut stream;
+    let Stream { name, pipe, lines } = &mut stream;
     let mut chunk = vec![0; 16 * 1024];
     let mut text = Vec::new();
     while let Some(source) = pipe {
@@ -113,7 +128,7 @@ pub async fn pump(
         };
         text.clear();
         lines.feed(&chunk[..read], |line| {
-            ring.push(line);
+            ring.push(*name, line);
             append_line(&mut text, &prefix, line);
         });
         if !text.is_empty() {
@@ -122,7 +137,7 @@ pub async fn pump(
     }
     text.clear();
     lines.finish(|line| {
-        ring.push(line);
+        ring.push(*name, line);
         append_line(&mut text, &prefix, line);
     });
     if !text.is_empty() {
@@ -224,9 +239,15 @@ mod tests {
     fn the_ring_keeps_the_last_lines() {
         let ring = Ring::default();
         for n in 0..100 {
-            ring.push(n.to_string().as_bytes());
+            ring.push(OutputStream::Stdout, n.to_string().as_bytes());
         }
-        assert_eq!(ring.last(2), ["98", "99"]);
-        assert_eq!(ring.last(1000).len(), RING_LINES);
+        ring.push(OutputStream::Stderr, b"the last\x1b");
+        assert_eq!(ring.last(2), ["99", "the last\x1b"]);
+        assert_eq!(ring.last(1000).len(), MAX_LINES);
+        let last = OutputLine {
+            stream: OutputStream::Stderr,
+            text: "the last\u{fffd}".to_owned(),
+        };
+        assert_eq!(ring.report().last(), Some(&last));
     }
 }

@@ -2,7 +2,9 @@
 
 use super::machine::{AppMachine, AppState};
 use crate::plan::spec::{AppKind, AppSpec, Plan};
-use crate::router::message::{App, Death, Serving, Table, Worker, WorkerAddress, WorkerId};
+use crate::router::message::{
+    App, Death, Serving, Suspect, Table, Worker, WorkerAddress, WorkerId,
+};
 use std::collections::BTreeMap;
 
 /// What the table needs to know of an app besides its machine.
@@ -12,6 +14,7 @@ pub struct AppView<'a> {
     /// Address and pid of each launched worker.
     pub launched: &'a dyn Fn(WorkerId) -> Option<(WorkerAddress, u32)>,
     pub last_death: Option<&'a Death>,
+    pub suspects: Vec<Suspect>,
 }
 
 /// The table of this moment.
@@ -54,6 +57,7 @@ fn app(view: &AppView) -> App {
         queue_timeout_ms: millis(settings.queue_timeout),
         request_timeout_ms: settings.request_timeout.map(millis),
         last_death: view.last_death.cloned(),
+        suspects: view.suspects.clone(),
     }
 }
 

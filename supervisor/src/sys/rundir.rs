@@ -33,7 +33,7 @@ pub fn locate(config: &Path, given: Option<&Path>) -> PathBuf {
 
 /// `site-1f3a09c2`: readable, and different for files of the same name in different places. Stable
 /// across versions, because commands find a running supervisor by it.
-fn name_of(config: &Path) -> String {
+pub(super) fn name_of(config: &Path) -> String {
     let stem: String = config
         .file_stem()
         .map(|stem| {

@@ -186,6 +186,7 @@ pub(crate) fn app(workers: Vec<Worker>) -> App {
         queue_timeout_ms: 10_000,
         request_timeout_ms: None,
         last_death: None,
+        suspects: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@
 mod backend;
 mod client;
 mod conformance;
+mod deadly;
 mod failures;
 mod front;
 mod lifecycle;

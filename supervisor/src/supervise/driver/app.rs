@@ -1,53 +1,29 @@
 //! One app as the driver holds it, and how the effects of its machine are carried out.
 
 mod frozen;
+mod told;
 
 pub(super) use frozen::{FrozenApp, Resting};
 
+use super::ending::{Ending, Lost, Sentence};
 use super::{Driver, IDS_PER_APP};
 use crate::control::kinds;
 use crate::control::protocol::Failure;
 use crate::keeper::message::{Exit, ToKeeper};
 use crate::plan::diff;
 use crate::plan::spec::{AppKind, AppSpec, Settings};
+use crate::reports::report::{OutputLine, RefusedRequest};
 use crate::router::message::{Death, WorkerAddress};
 use crate::supervise::backoff::BackoffPolicy;
+use crate::supervise::deadly::Deadly;
+use crate::supervise::journey::Journey;
 use crate::supervise::keeper_link::Launched;
 use crate::supervise::launch::{self, News};
-use crate::supervise::machine::{
-    AppMachine, AppState, Effect, Event, Policy, Report, WorkerId, describe,
-};
-use crate::sys::proctree;
-use serde::{Deserialize, Serialize};
+use crate::supervise::machine::{AppMachine, AppState, Effect, Event, Policy, WorkerId};
+use crate::sys::{oom, proctree};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
-
-/// Lines of a worker's output that go into a report.
-const REPORT_LINES: usize = 20;
-
-const CRASH_LOOP: &str = "crash loop: requests get 503 until a worker is ready again; \
-                          correct the cause, then `paster restart` starts it at once";
-
-/// The table carries the last death, for error pages.
-fn tells_of_a_death(report: &Report) -> bool {
-    matches!(
-        report,
-        Report::Crashed { .. } | Report::GaveUp { .. } | Report::SpawnFailed { .. }
-    )
-}
-
-/// `; next start in 109ms`.
-fn next_start(delay: Option<Duration>) -> String {
-    match delay {
-        None => String::new(),
-        Some(Duration::ZERO) => "; next start now".to_owned(),
-        Some(delay) if delay < Duration::from_secs(1) => {
-            format!("; next start in {}ms", super::millis(delay))
-        }
-        Some(delay) => format!("; next start in {delay:.1?}"),
-    }
-}
+use std::time::Instant;
 
 /// An app with its processes.
 pub(super) struct AppRun {
@@ -58,11 +34,17 @@ pub(super) struct AppRun {
     pub(super) machine: AppMachine,
     pub(super) live: BTreeMap<WorkerId, Live>,
     next_generation: u64,
-    /// Starts after a death that nobody asked for.
+    /// Starts after a death that nobody asked for, or after a start that failed.
     pub(super) restarts: u64,
     pub(super) last_death: Option<Death>,
+    /// The crash report about it.
+    pub(super) last_report: Option<String>,
     /// The end, or the timeout, that a failed rollout is explained with.
-    last_ending: Option<Ending>,
+    pub(super) last_ending: Option<Ending>,
+    /// Requests that were in flight at deaths.
+    pub(super) deadly: Deadly,
+    /// The log has said that it is in a crash loop.
+    crash_loop_told: bool,
     /// Requests that were counted by proxies that are gone.
     pub(super) requests_before: u64,
     pub(super) removed: bool,
@@ -86,10 +68,16 @@ pub(super) struct Live {
     pub(super) requests_before: u64,
     /// Its place between the fewest and the most requests that it may have: uniform in `0.0..1.0`.
     pub(super) share: f64,
-    /// Why it was taken out of service, if it hung.
-    hung: Option<String>,
+    /// Why we end it, if it hangs or was not ready in time.
+    pub(super) sentence: Option<Sentence>,
     pub(super) slot: u32,
-    generation: u64,
+    pub(super) generation: u64,
+    pub(super) journey: Journey,
+    pub(super) lost: Lost,
+    /// Requests that are refused because they made it hang.
+    pub(super) refused: Vec<RefusedRequest>,
+    /// What the kernel had killed for lack of memory by the time it was started.
+    pub(super) oom_kills: Option<u64>,
 }
 
 impl Live {
@@ -110,33 +98,18 @@ impl Live {
     pub(super) fn kill(&self) {
         self.launched.order(ToKeeper::Kill);
     }
-}
 
-/// What is left of a worker that has ended.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Ending {
-    id: WorkerId,
-    slot: u32,
-    generation: u64,
-    pid: Option<u32>,
-    lived: Duration,
-    status: Option<String>,
-    hung: Option<String>,
-    last_output: Vec<String>,
-}
+    /// Adds a step to what a report shows of its life.
+    pub(super) fn note(&mut self, step: &str) {
+        self.journey.note(self.started.elapsed(), step);
+    }
 
-impl From<(WorkerId, &Live)> for Ending {
-    fn from((id, live): (WorkerId, &Live)) -> Ending {
-        Ending {
-            id,
-            slot: live.slot,
-            generation: live.generation,
-            pid: live.pid,
-            lived: live.started.elapsed(),
-            status: live.status.clone(),
-            hung: live.hung.clone(),
-            last_output: live.launched.ring.last(REPORT_LINES),
-        }
+    pub(super) fn last_lines(&self, count: usize) -> Vec<String> {
+        self.launched.ring.last(count)
+    }
+
+    pub(super) fn output(&self) -> Vec<OutputLine> {
+        self.launched.ring.report()
     }
 }
 
@@ -150,7 +123,10 @@ impl AppRun {
             next_generation: 2,
             restarts: 0,
             last_death: None,
+            last_report: None,
             last_ending: None,
+            deadly: Deadly::default(),
+            crash_loop_told: false,
             requests_before: 0,
             removed: false,
             had_its_chance: false,
@@ -329,7 +305,11 @@ impl Driver {
         let Some(app) = self.apps.get_mut(&number) else {
             return;
         };
+        let rule = app.spec.settings.deadly_requests;
         change(&mut app.spec);
+        if app.spec.settings.deadly_requests != rule {
+            app.deadly.forget();
+        }
         let mut events = vec![Event::NewPolicy {
             generation: app.machine.generation(),
             policy: policy(&app.spec),
@@ -401,22 +381,32 @@ impl Driver {
                             last_named: 0,
                             requests_before: 0,
                             share: fastrand::f64(),
-                            hung: None,
+                            sentence: None,
                             slot,
                             generation,
+                            journey: Journey::default(),
+                            lost: Lost::default(),
+                            refused: Vec::new(),
+                            oom_kills: oom::oom_kills(),
                         };
                         app.live.insert(id, live);
                     }
-                    Err(error) => return Some(Event::SpawnFailed(id, error.to_string())),
+                    Err(error) => {
+                        let error = format!("could not be started: {error}");
+                        app.last_ending = Some(Ending::unborn(id, slot, generation, &error));
+                        return Some(Event::SpawnFailed(id, error));
+                    }
                 }
             }
             Effect::Terminate(id) => {
-                if let Some(live) = app.live.get(&id) {
+                if let Some(live) = app.live.get_mut(&id) {
+                    live.note("SIGTERM was sent");
                     live.launched.order(ToKeeper::Terminate);
                 }
             }
             Effect::Kill(id) => {
-                if let Some(live) = app.live.get(&id) {
+                if let Some(live) = app.live.get_mut(&id) {
+                    live.note("SIGKILL was sent");
                     live.kill();
                 }
             }
@@ -428,8 +418,12 @@ impl Driver {
             }
             Effect::Publish => self.dirty = true,
             Effect::Report(report) => {
-                app.report(&report);
-                self.dirty |= tells_of_a_death(&report);
+                let draft = app.draft(&report);
+                app.tell(&report, draft.as_ref());
+                self.dirty |= draft.is_some();
+                if let Some(draft) = draft {
+                    self.await_requests(number, draft);
+                }
             }
             Effect::RolloutDone { generation, result } => {
                 self.rollout_done(number, generation, result)
@@ -444,12 +438,15 @@ impl Driver {
         };
         let name = &app.spec.name;
         match &result {
-            Ok(()) => tracing::info!(
-                name: kinds::ROLLOUT_DONE,
-                app = %name,
-                generation,
-                "new generation serves"
-            ),
+            Ok(()) => {
+                app.deadly.forget();
+                tracing::info!(
+                    name: kinds::ROLLOUT_DONE,
+                    app = %name,
+                    generation,
+                    "new generation serves"
+                );
+            }
             Err(error) => {
                 if app
                     .next
@@ -492,6 +489,7 @@ impl Driver {
             News::Spawned { pid } => {
                 if let Some(live) = app.live.get_mut(&id) {
                     live.pid = Some(pid);
+                    live.note(&format!("spawned (pid {pid})"));
                     let (slot, generation) = (live.slot, live.generation);
                     tracing::debug!(
                         name: kinds::WORKER_SPAWNED,
@@ -506,236 +504,42 @@ impl Driver {
             News::Status(status) => {
                 if let Some(live) = app.live.get_mut(&id) {
                     tracing::debug!(app = %name, slot = live.slot, status, "worker status");
+                    live.note(&format!("STATUS={status}"));
                     live.status = Some(status);
                 }
             }
-            News::Ready => self.step(number, Event::Ready(id)),
+            News::Ready => {
+                if let Some(live) = app.live.get_mut(&id) {
+                    live.note("ready");
+                }
+                self.step(number, Event::Ready(id));
+            }
             News::Extend(by) => self.step(number, Event::Extend(id, by)),
             News::Alive => self.step(number, Event::Alive(id)),
             News::Failed { step, error } => {
-                if let Some(live) = app.live.remove(&id) {
-                    let ending = Ending::from((id, &live));
-                    app.last_ending = Some(Ending {
-                        status: Some(step.clone()),
-                        ..ending
-                    });
+                let error = format!("could not be started: {step}: {error}");
+                if let Some(mut live) = app.live.remove(&id) {
+                    live.note(&error);
+                    live.status = Some(step);
+                    app.last_ending = Some(Ending::of(id, &live, None, None, Instant::now()));
                 }
-                self.step(
-                    number,
-                    Event::SpawnFailed(id, format!("could not be started: {step}: {error}")),
-                );
+                self.step(number, Event::SpawnFailed(id, error));
             }
-            News::Exited { exit } => {
+            News::Exited { ended, at } => {
+                let state = app.machine.worker(id).map(|worker| worker.state);
                 let mut pid = None;
                 if let Some(live) = app.live.remove(&id) {
                     pid = live.pid;
-                    app.last_ending = Some(Ending::from((id, &live)));
+                    app.last_ending = Some(Ending::of(id, &live, Some(ended), state, at));
                 }
-                if exit == Exit::Unknown {
+                if ended.exit == Exit::Unknown {
                     self.sweep_orphans(pid);
                 }
-                self.step(number, Event::Exited(id, exit));
+                self.step(number, Event::Exited(id, ended.exit));
+                if !self.is_known(id) {
+                    self.proxies.forget(id);
+                }
             }
         }
-    }
-}
-
-impl AppRun {
-    /// Logs what happened; a death is kept for error pages and `status`.
-    fn report(&mut self, report: &Report) {
-        let app = self.spec.name.clone();
-        match report {
-            Report::Ready { id } => {
-                let Some(live) = self.live.get(id) else {
-                    return;
-                };
-                tracing::info!(
-                    name: kinds::WORKER_READY,
-                    %app,
-                    slot = live.slot,
-                    generation = live.generation,
-                    pid = live.pid,
-                    duration_ms = super::millis(live.started.elapsed()),
-                    "worker ready"
-                );
-            }
-            Report::Crashed {
-                exit,
-                delay,
-                failed,
-                ..
-            } => {
-                self.note_death(*exit);
-                if delay.is_some() {
-                    self.restarts += 1;
-                }
-                let what = self
-                    .last_death
-                    .as_ref()
-                    .map_or("", |death| death.what.as_str());
-                let ending = self.last_ending.as_ref();
-                tracing::warn!(
-                    name: kinds::WORKER_CRASHED,
-                    %app,
-                    slot = ending.map(|ending| ending.slot),
-                    generation = ending.map(|ending| ending.generation),
-                    pid = ending.and_then(|ending| ending.pid),
-                    "{what}{}",
-                    next_start(*delay)
-                );
-                if *failed {
-                    tracing::error!(name: kinds::APP_FAILED, %app, "{CRASH_LOOP}");
-                }
-            }
-            Report::SpawnFailed {
-                id,
-                error,
-                delay,
-                failed,
-            } => {
-                self.last_death = Some(Death {
-                    worker: *id,
-                    what: format!("worker of {app} {error}"),
-                    last_output: Vec::new(),
-                });
-                tracing::error!(
-                    name: kinds::WORKER_NOT_STARTED,
-                    %app,
-                    "worker {error}{}",
-                    next_start(*delay)
-                );
-                if *failed {
-                    tracing::error!(name: kinds::APP_FAILED, %app, "{CRASH_LOOP}");
-                }
-            }
-            Report::StartTimeout { id, timeout } => {
-                if let Some(live) = self.live.get(id) {
-                    self.last_ending = Some(Ending::from((*id, live)));
-                    tracing::error!(
-                        name: kinds::WORKER_NOT_READY,
-                        %app,
-                        slot = live.slot,
-                        generation = live.generation,
-                        pid = live.pid,
-                        ?timeout,
-                        status = live.status,
-                        "worker not ready in time; it is killed"
-                    );
-                }
-            }
-            Report::DrainTimeout { id } => {
-                let live = self.live.get(id);
-                tracing::warn!(
-                    name: kinds::DRAIN_TIMEOUT,
-                    %app,
-                    slot = live.map(|live| live.slot),
-                    generation = live.map(|live| live.generation),
-                    pid = live.and_then(|live| live.pid),
-                    "requests did not finish within the drain timeout; the worker is stopped"
-                );
-            }
-            Report::StopTimeout { id } => {
-                let live = self.live.get(id);
-                tracing::warn!(
-                    name: kinds::STOP_TIMEOUT,
-                    %app,
-                    slot = live.map(|live| live.slot),
-                    generation = live.map(|live| live.generation),
-                    pid = live.and_then(|live| live.pid),
-                    "worker ignored SIGTERM; it is killed"
-                );
-            }
-            Report::GaveUp { exit, .. } => {
-                self.note_death(*exit);
-                let what = self
-                    .last_death
-                    .as_ref()
-                    .map_or("", |death| death.what.as_str());
-                tracing::error!(
-                    name: kinds::APP_FAILED,
-                    %app,
-                    "{what}; it is not started again until it is restarted or changed"
-                );
-            }
-            Report::Hung { id, why } => {
-                self.restarts += 1;
-                if let Some(live) = self.live.get_mut(id) {
-                    live.hung = Some(why.clone());
-                    tracing::error!(
-                        name: kinds::WORKER_HUNG,
-                        app,
-                        slot = live.slot,
-                        generation = live.generation,
-                        pid = live.pid,
-                        "worker hangs: it {why}; it is replaced"
-                    );
-                }
-            }
-            Report::Recycling { id, why } => {
-                let live = self.live.get(id);
-                tracing::info!(
-                    name: kinds::WORKER_RECYCLED,
-                    app,
-                    slot = live.map(|live| live.slot),
-                    generation = live.map(|live| live.generation),
-                    pid = live.and_then(|live| live.pid),
-                    "worker {why}; its successor is started"
-                );
-            }
-            Report::Asleep => tracing::info!(
-                name: kinds::APP_ASLEEP,
-                app,
-                "idle: no process until a request comes"
-            ),
-            Report::Woken => {
-                tracing::debug!(name: kinds::APP_WOKEN, app, "a request came: it is started");
-            }
-            Report::Stopped { exit, .. } => {
-                if self
-                    .last_ending
-                    .as_ref()
-                    .is_some_and(|ending| ending.hung.is_some())
-                {
-                    self.note_death(*exit);
-                }
-                let ending = self.last_ending.as_ref();
-                tracing::info!(
-                    name: kinds::WORKER_STOPPED,
-                    %app,
-                    slot = ending.map(|ending| ending.slot),
-                    generation = ending.map(|ending| ending.generation),
-                    pid = ending.and_then(|ending| ending.pid),
-                    exit = %describe(*exit),
-                    "worker stopped"
-                );
-            }
-        }
-    }
-
-    fn note_death(&mut self, exit: Exit) {
-        let Some(ending) = &self.last_ending else {
-            return;
-        };
-        let pid = ending
-            .pid
-            .map(|pid| format!(" (pid {pid})"))
-            .unwrap_or_default();
-        self.last_death = Some(Death {
-            worker: ending.id,
-            what: format!(
-                "worker {} of {}{pid}, generation {}, {}{} after {:.1}s",
-                ending.slot,
-                self.spec.name,
-                ending.generation,
-                ending
-                    .hung
-                    .as_ref()
-                    .map(|why| format!("{why} and "))
-                    .unwrap_or_default(),
-                describe(exit),
-                ending.lived.as_secs_f64()
-            ),
-            last_output: ending.last_output.clone(),
-        });
     }
 }

@@ -5,6 +5,8 @@
 
 mod app;
 mod commands;
+mod deaths;
+mod ending;
 mod manager;
 mod proxies;
 mod shutdown;
@@ -17,10 +19,12 @@ use super::bind::Bound;
 use super::launch::{News, Site};
 use super::machine::{Event, WorkerId};
 use super::proxy_link::{Instance, ProxyNews};
+use super::report_writer::ReportWriter;
 use crate::config::problem::Problem;
 use crate::control::kinds;
 use crate::control::server::Call;
 use crate::plan::spec::Plan;
+use crate::reports::store::Store;
 use app::AppRun;
 use commands::Waiter;
 use manager::Manager;
@@ -101,6 +105,9 @@ pub struct Driver {
     last_upgrade_error: Option<String>,
     findings: Channel<Finding>,
     unheard: Unheard,
+    /// Crash reports that wait for what the proxies know.
+    pending: Vec<deaths::Pending>,
+    writer: ReportWriter,
 }
 
 type Channel<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
@@ -128,6 +135,8 @@ impl Driver {
         replan: Replan,
     ) -> Driver {
         Driver {
+            writer: ReportWriter::new(Store::new(&site.state_dir)),
+            pending: Vec::new(),
             site,
             replan,
             manager: Manager::open(&surroundings.inherited),
@@ -173,9 +182,11 @@ impl Driver {
             self.settle();
             if self.is_finished() {
                 self.answer_at_exit();
+                self.flush_reports().await;
                 return Outcome::Finished;
             }
             if self.proceed_with_upgrade() {
+                self.flush_reports().await;
                 return Outcome::Upgrade;
             }
             if self.wants_to_ask() {
@@ -203,6 +214,7 @@ impl Driver {
         self.remove_gone_apps();
         self.publish();
         self.release_drained();
+        self.finish_reports();
         self.answer_waiters();
         self.proceed_with_shutdown();
         // Releasing and stopping may have changed what the table should say.
@@ -219,6 +231,7 @@ impl Driver {
             .chain(self.phase.deadline())
             .chain(self.manager.as_ref().and_then(Manager::deadline))
             .chain(self.strangers.deadline())
+            .chain(self.reports_due())
             .min()
     }
 

@@ -129,10 +129,17 @@ impl Proxies {
     }
 
     /// No running proxy has anything in flight on a worker that the table `last_named` was the last to name.
-    fn have_drained(&self, id: WorkerId, last_named: u64) -> bool {
+    pub(super) fn have_drained(&self, id: WorkerId, last_named: u64) -> bool {
         self.running
             .values()
             .all(|proxy| proxy.first_version > last_named || proxy.drained.contains(&id))
+    }
+
+    /// Nothing more is to be heard of this worker.
+    pub(super) fn forget(&mut self, id: WorkerId) {
+        for proxy in self.running.values_mut() {
+            proxy.drained.remove(&id);
+        }
     }
 
     /// Another proxy accepts from now on; these end with their last connection.
@@ -324,6 +331,7 @@ impl Driver {
                     machine: &view.app.machine,
                     launched: &view.launched,
                     last_death: view.app.last_death.as_ref(),
+                    suspects: view.app.deadly.suspects(Instant::now()),
                 }),
             )
         };
@@ -379,6 +387,8 @@ impl Driver {
     }
 
     fn proxy_said(&mut self, instance: Instance, said: FromProxy) {
+        // What is said of a worker that is long gone is not kept.
+        let known = matches!(said, FromProxy::Drained { worker } if self.is_known(worker));
         let Some(proxy) = self.proxies.running.get_mut(&instance) else {
             return;
         };
@@ -389,7 +399,9 @@ impl Driver {
             }
             FromProxy::Applied { version } => proxy.applied = version,
             FromProxy::Drained { worker } => {
-                proxy.drained.insert(worker);
+                if known {
+                    proxy.drained.insert(worker);
+                }
             }
             FromProxy::Stats(stats) => {
                 let before = std::mem::replace(&mut proxy.stats, stats.clone());
@@ -399,6 +411,10 @@ impl Driver {
                 self.note_unreachable(worker, &error);
             }
             FromProxy::TimedOut { worker, request } => self.request_timed_out(worker, &request),
+            FromProxy::Lost { worker, request } => self.request_lost(worker, &request),
+            FromProxy::Answered { app, method, path } => {
+                self.request_answered(&app, &method, &path);
+            }
             FromProxy::Wanted { app } => {
                 if let Some(number) = self.numbers.get(&app).copied() {
                     self.step(number, Event::Wanted);

@@ -2,9 +2,13 @@
 
 use super::Driver;
 use super::app::AppRun;
-use crate::control::protocol::{AppStatus, ProxyStatus, SCHEMA_VERSION, Status, WorkerStatus};
+use crate::control::protocol::{
+    AppStatus, ProxyStatus, RefusedStatus, SCHEMA_VERSION, Status, WorkerStatus,
+};
+use crate::reports::report::seconds;
 use crate::supervise::machine::{Worker, WorkerId, WorkerState};
 use crate::sys::proctree;
+use std::time::Instant;
 
 impl Driver {
     pub(super) fn status(&self) -> Status {
@@ -16,6 +20,7 @@ impl Driver {
             uptime_s: self.started.elapsed().as_secs_f64(),
             upgrades: self.upgrades,
             upgrade_error: self.last_upgrade_error.clone(),
+            state_dir: self.site.state_dir.to_string_lossy().into_owned(),
             listen: self
                 .listeners
                 .iter()
@@ -56,6 +61,17 @@ impl Driver {
                 .map(|(id, worker)| self.worker(app, id, worker))
                 .collect(),
             last_death: app.last_death.as_ref().map(|death| death.what.clone()),
+            last_report: app.last_report.clone(),
+            refused: app
+                .deadly
+                .refused(Instant::now())
+                .map(|refusal| RefusedStatus {
+                    method: refusal.method,
+                    path: refusal.path,
+                    deaths: refusal.deaths,
+                    left_s: seconds(refusal.pause),
+                })
+                .collect(),
         }
     }
 

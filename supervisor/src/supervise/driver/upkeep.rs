@@ -3,7 +3,8 @@
 use super::{Driver, IDS_PER_APP};
 use crate::control::kinds;
 use crate::plan::spec::AppKind;
-use crate::router::message::{Stats, WorkerId};
+use crate::reports::report::{MAX_PATH, clean};
+use crate::router::message::{InFlight, Stats, WorkerId};
 use crate::supervise::machine::Event;
 use crate::sys::proctree;
 use std::time::{Duration, Instant};
@@ -82,19 +83,16 @@ impl Driver {
         })
     }
 
-    pub(super) fn request_timed_out(&mut self, worker: WorkerId, request: &str) {
+    pub(super) fn request_timed_out(&mut self, worker: WorkerId, request: &InFlight) {
         let number = worker / IDS_PER_APP;
         let Some(app) = self.apps.get(&number) else {
             return;
         };
         let limit = app.spec.settings.request_timeout.unwrap_or_default();
-        self.step(
-            number,
-            Event::Hung(
-                worker,
-                format!("did not answer `{request}` within {limit:?}"),
-            ),
-        );
+        let name = clean(&format!("{} {}", request.method, request.path), MAX_PATH);
+        let why = format!("did not answer `{name}` within {limit:?}");
+        self.step(number, Event::Hung(worker, why));
+        self.request_hung(worker, request);
     }
 
     /// A worker that has just died, or an upstream that is not there: told now and then, not for each try.

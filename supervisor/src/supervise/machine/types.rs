@@ -175,7 +175,9 @@ pub enum Report {
     Crashed {
         id: WorkerId,
         exit: Exit,
+        /// Until the next start; none, if this generation is not started again.
         delay: Option<Duration>,
+        /// The app is in a crash loop.
         failed: bool,
     },
     SpawnFailed {
@@ -184,9 +186,12 @@ pub enum Report {
         delay: Option<Duration>,
         failed: bool,
     },
+    /// It is killed.
     StartTimeout {
         id: WorkerId,
         timeout: Duration,
+        delay: Option<Duration>,
+        failed: bool,
     },
     DrainTimeout {
         id: WorkerId,
@@ -203,6 +208,8 @@ pub enum Report {
     Hung {
         id: WorkerId,
         why: String,
+        delay: Option<Duration>,
+        failed: bool,
     },
     /// Its successor is being started.
     Recycling {

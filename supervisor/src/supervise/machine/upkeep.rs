@@ -97,11 +97,8 @@ impl AppMachine {
             },
         );
         effects.push(Effect::Dump(id));
-        effects.push(Effect::Report(Report::Hung {
-            id,
-            why: why.to_owned(),
-        }));
-        self.failure(
+        let place = effects.len();
+        let verdict = self.failure(
             &worker,
             now.saturating_duration_since(since),
             now,
@@ -109,6 +106,13 @@ impl AppMachine {
             why,
             effects,
         );
+        let report = Report::Hung {
+            id,
+            why: why.to_owned(),
+            delay: verdict.map(|(delay, _)| delay),
+            failed: verdict.is_some_and(|(_, failed)| failed),
+        };
+        effects.insert(place, Effect::Report(report));
     }
 
     /// Marks a ready worker for replacement, one of an app at a time: whoever counts will ask again.

@@ -1,8 +1,12 @@
 //! An app at rest: as it is handed to the program that takes the place of this one.
 
-use super::{AppRun, Ending, Live};
+use super::{AppRun, Live};
 use crate::plan::spec::AppSpec;
+use crate::reports::report::{OutputStream, RefusedRequest};
 use crate::router::message::{Death, WorkerAddress, WorkerId};
+use crate::supervise::deadly::Deadly;
+use crate::supervise::driver::ending::{Ending, Lost, Sentence};
+use crate::supervise::journey::Journey;
 use crate::supervise::keeper_link::{self, Launched};
 use crate::supervise::launch::Site;
 use crate::supervise::machine::{AppMachine, AppState};
@@ -31,7 +35,10 @@ pub(in super::super) struct FrozenApp {
     next_generation: u64,
     restarts: u64,
     last_death: Option<Death>,
+    last_report: Option<String>,
     last_ending: Option<Ending>,
+    deadly: Deadly,
+    crash_loop_told: bool,
     requests_before: u64,
     had_its_chance: bool,
     told_state: Option<AppState>,
@@ -44,7 +51,7 @@ struct FrozenWorker {
     /// None when it is over and its last news waits to be heard.
     conversation: Option<keeper_link::Frozen>,
     address: WorkerAddress,
-    last_output: Vec<String>,
+    last_output: Vec<(OutputStream, String)>,
     pid: Option<u32>,
     #[serde(with = "moment")]
     started: Instant,
@@ -52,9 +59,13 @@ struct FrozenWorker {
     last_named: u64,
     requests_before: u64,
     share: f64,
-    hung: Option<String>,
+    sentence: Option<Sentence>,
     slot: u32,
     generation: u64,
+    journey: Journey,
+    lost: Lost,
+    refused: Vec<RefusedRequest>,
+    oom_kills: Option<u64>,
 }
 
 impl AppRun {
@@ -77,16 +88,20 @@ impl AppRun {
             keeper_pid: live.launched.keeper_pid,
             conversation: conversations.remove(id),
             address: live.launched.address.clone(),
-            last_output: live.launched.ring.last(usize::MAX),
+            last_output: live.launched.ring.all(),
             pid: live.pid,
             started: live.started,
             status: live.status.clone(),
             last_named: live.last_named,
             requests_before: live.requests_before,
             share: live.share,
-            hung: live.hung.clone(),
+            sentence: live.sentence.clone(),
             slot: live.slot,
             generation: live.generation,
+            journey: live.journey.clone(),
+            lost: live.lost.clone(),
+            refused: live.refused.clone(),
+            oom_kills: live.oom_kills,
         };
         FrozenApp {
             name: self.spec.name.clone(),
@@ -96,7 +111,10 @@ impl AppRun {
             next_generation: self.next_generation,
             restarts: self.restarts,
             last_death: self.last_death.clone(),
+            last_report: self.last_report.clone(),
             last_ending: self.last_ending.clone(),
+            deadly: self.deadly.clone(),
+            crash_loop_told: self.crash_loop_told,
             requests_before: self.requests_before,
             had_its_chance: self.had_its_chance,
             told_state: self.told_state,
@@ -127,7 +145,10 @@ impl AppRun {
             next_generation: frozen.next_generation,
             restarts: frozen.restarts,
             last_death: frozen.last_death,
+            last_report: frozen.last_report,
             last_ending: frozen.last_ending,
+            deadly: frozen.deadly,
+            crash_loop_told: frozen.crash_loop_told,
             requests_before: frozen.requests_before,
             removed: false,
             had_its_chance: frozen.had_its_chance,
@@ -155,9 +176,13 @@ impl FrozenWorker {
             last_named: self.last_named,
             requests_before: self.requests_before,
             share: self.share,
-            hung: self.hung,
+            sentence: self.sentence,
             slot: self.slot,
             generation: self.generation,
+            journey: self.journey,
+            lost: self.lost,
+            refused: self.refused,
+            oom_kills: self.oom_kills,
         })
     }
 }
