@@ -82,7 +82,7 @@ fn a_fork_bomb_of_a_user_within_limit_nproc() {
 
 #[test]
 fn a_memory_eater_within_cgroup_memory() {
-    let Some(paster) = beside(&["cgroup_memory = 80M"]) else {
+    let Some(paster) = beside(&["cgroup_memory = 80M", "deadly_requests = off"]) else {
         return;
     };
     paster.expect_death("over cgroup_memory = 80M");
