@@ -10,6 +10,7 @@ mod examples;
 mod exec;
 mod fixtures;
 mod isolation;
+mod limits;
 mod modes;
 mod neighbours;
 mod orphans;
