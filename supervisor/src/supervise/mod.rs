@@ -13,5 +13,6 @@ pub mod output;
 pub mod proxy_link;
 mod python_host;
 mod readiness;
+pub mod scaling;
 pub mod table;
 pub mod upgrade;

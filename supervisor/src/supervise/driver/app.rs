@@ -17,6 +17,7 @@ use crate::supervise::launch::{self, News};
 use crate::supervise::machine::{
     AppMachine, AppState, Effect, Event, Policy, Report, WorkerId, describe,
 };
+use crate::supervise::scaling::Change;
 use crate::sys::proctree;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -233,14 +234,17 @@ fn policy(spec: &AppSpec) -> Policy {
         idle_timeout,
         watchdog,
         max_lifetime,
+        threads,
+        scale_down_after,
         ..
     } = spec.settings;
+    let is_upstream = matches!(spec.kind, AppKind::Upstream { .. });
+    let processes_if_any = |processes| if is_upstream { 0 } else { processes };
     Policy {
-        processes: if matches!(spec.kind, AppKind::Upstream { .. }) {
-            0
-        } else {
-            processes
-        },
+        processes: processes_if_any(processes),
+        max_processes: processes_if_any(spec.settings.most_processes()),
+        threads,
+        scale_down_after,
         start_timeout,
         min_healthy,
         drain_timeout,
@@ -689,6 +693,14 @@ impl AppRun {
             ),
             Report::Woken => {
                 tracing::debug!(name: kinds::APP_WOKEN, app, "a request came: it is started");
+            }
+            Report::Scaled(Change { from, to }) => {
+                let what = if to > from {
+                    "requests wait: more processes are started"
+                } else {
+                    "fewer processes are enough"
+                };
+                tracing::info!(name: kinds::APP_SCALED, app, from, to, "{what}");
             }
             Report::Stopped { exit, .. } => {
                 if self
