@@ -28,6 +28,8 @@ pub(crate) struct App {
     pub(crate) state: String,
     pub(crate) mounts: Vec<String>,
     pub(crate) generation: u64,
+    pub(crate) processes: u32,
+    pub(crate) max_processes: u32,
     pub(crate) restarts: u64,
     pub(crate) queued: u64,
     pub(crate) requests: u64,

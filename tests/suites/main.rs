@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod autoscale;
 mod crash;
 mod crashes;
 mod deadly;

@@ -134,12 +134,17 @@ fn render_status(status: &Status) -> String {
                 }
             })
             .collect();
+        let scale = if app.max_processes > app.processes {
+            format!(" ({} of up to {})", app.processes, app.max_processes)
+        } else {
+            String::new()
+        };
         table.add_row([
             app.name.clone(),
             app.state.clone(),
             app.mounts.join(" "),
             app.generation.to_string(),
-            workers.join(", "),
+            workers.join(", ") + &scale,
             app.restarts.to_string(),
             app.requests.to_string(),
             app.queued.to_string(),

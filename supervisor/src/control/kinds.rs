@@ -28,6 +28,7 @@ kinds! {
     // Apps.
     APP_STATE = "app_state";
     APP_FAILED = "app_failed";
+    APP_SCALED = "app_scaled";
     APP_ASLEEP = "app_asleep";
     APP_WOKEN = "app_woken";
     ROLLOUT_BEGUN = "rollout_begun";

@@ -126,6 +126,12 @@ pub struct AppStatus {
     pub state: String,
     pub mounts: Vec<String>,
     pub generation: u64,
+    /// How many workers there should be now.
+    #[serde(default)]
+    pub processes: u32,
+    /// The most that there may be.
+    #[serde(default)]
+    pub max_processes: u32,
     /// Starts after a death that nobody asked for.
     pub restarts: u64,
     pub queued: u64,

@@ -95,6 +95,8 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         max_requests_jitter: _,
         max_memory: _,
         processes: _,
+        max_processes: _,
+        scale_down_after: _,
         ready: _,
         start_timeout: _,
         min_healthy: _,

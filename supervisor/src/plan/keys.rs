@@ -220,6 +220,25 @@ pub static KEYS: &[Key] = &[
         "1",
         "worker processes of the app"
     ),
+    Key {
+        name: "max_processes",
+        scope: Scope::App,
+        default: "(processes)",
+        about: "up to so many worker processes while requests wait; fewer again when they are not needed",
+        set: |draft, text, _| {
+            draft.settings.max_processes = Some(number(text, 1, MOST_PROCESSES)?);
+            Ok(())
+        },
+        show: |view| {
+            let most = view.settings.max_processes;
+            Some(most.map_or_else(|| "(processes)".to_owned(), |most| most.to_string()))
+        },
+    },
+    app_duration!(
+        scale_down_after,
+        "60s",
+        "one process above `processes` is given up when for so long one fewer would have been enough"
+    ),
     app_number!(
         threads,
         1,

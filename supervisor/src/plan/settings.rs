@@ -238,8 +238,24 @@ impl Sourced {
                 "raise `restart_max_delay` or lower `restart_delay`".to_owned(),
             );
         }
+        if settings
+            .max_processes
+            .is_some_and(|most| most < settings.processes)
+        {
+            let key = if self.places.contains_key("max_processes") {
+                "max_processes"
+            } else {
+                "processes"
+            };
+            refuse(
+                key,
+                "`max_processes` is less than `processes`".to_owned(),
+                "raise `max_processes`, or lower `processes`".to_owned(),
+            );
+        }
         for (key, value) in [
             ("start_timeout", settings.start_timeout),
+            ("scale_down_after", settings.scale_down_after),
             ("crash_window", settings.crash_window),
             ("restart_delay", settings.restart_delay),
             ("deadly_pause", settings.deadly_pause),
@@ -421,6 +437,23 @@ mod tests {
             problems[0].to_string(),
             "site.ini:2: `restart_delay` is longer than `restart_max_delay`"
         );
+    }
+
+    #[test]
+    fn fewer_processes_at_most_than_at_least_are_an_error() {
+        let (sheet, _) = read(vec![
+            part(None, 1, &[("max_processes", "2")]),
+            part(Some("a"), 5, &[("processes", "3")]),
+        ]);
+        let mut problems = Vec::new();
+        sheet.app("a", &Nobody, &mut problems);
+        assert_eq!(
+            problems[0].to_string(),
+            "site.ini:2: `max_processes` is less than `processes`"
+        );
+        let mut problems = Vec::new();
+        sheet.app("b", &Nobody, &mut problems);
+        assert_eq!(problems, []);
     }
 
     #[test]

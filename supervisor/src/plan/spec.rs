@@ -122,6 +122,9 @@ pub enum Readiness {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Settings {
     pub processes: u32,
+    /// None: as `processes`.
+    pub max_processes: Option<u32>,
+    pub scale_down_after: Duration,
     pub threads: u32,
     pub ready: Readiness,
     pub start_timeout: Duration,
@@ -187,10 +190,19 @@ pub struct User {
     pub groups: Vec<u32>,
 }
 
+impl Settings {
+    /// The most processes that there may be: also where `processes` was raised while it ran.
+    pub fn most_processes(&self) -> u32 {
+        self.max_processes.unwrap_or(0).max(self.processes)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
             processes: 1,
+            max_processes: None,
+            scale_down_after: Duration::from_secs(60),
             threads: 4,
             ready: Readiness::Auto,
             start_timeout: Duration::from_secs(60),

@@ -4,7 +4,8 @@
 use super::access_log::AccessLogger;
 use super::inherited::Listener;
 use super::outbox::{Event, Outbox};
-use super::snapshot::Keeper;
+use super::queue::AppQueue;
+use super::snapshot::{Keeper, Snapshot};
 use super::thread::{Shared, start};
 use crate::router::message::{AppStats, FromProxy, Hello, ListenerInfo, Stats, Table, ToProxy};
 use std::io::{self, BufRead, BufReader, Write};
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 /// A line from the supervisor may be long (a table has all routes), but not endless.
 const LINE_LIMIT: u64 = 256 << 20;
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often apps that could get more processes are looked at, whether requests wait.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// More threads than this do not pay for a hop.
 const THREADS: usize = 4;
 /// Descriptors that are not for client connections and their ways to workers.
@@ -104,6 +107,8 @@ struct Control {
     shared: Arc<Shared>,
     threads: usize,
     last_stats: Stats,
+    /// Queues of apps that could get more processes.
+    scaling: Vec<Arc<AppQueue>>,
     /// Set when the proxy is to end.
     deadline: Option<Instant>,
 }
@@ -133,6 +138,7 @@ impl Control {
             max_connections()?,
         ));
         keeper.enforce(&shared.table.load());
+        let scaling = scaling(&shared.table.load());
         let mut control = Self {
             socket,
             outbox: outbox.clone(),
@@ -140,6 +146,7 @@ impl Control {
             shared,
             threads,
             last_stats: Stats::default(),
+            scaling,
             deadline: None,
         };
         control.told(&FromProxy::Applied { version });
@@ -152,6 +159,7 @@ impl Control {
 
     fn run(mut self, events: &Receiver<Event>) -> io::Result<ExitCode> {
         let mut next_stats = Instant::now() + STATS_INTERVAL;
+        let mut next_look = Instant::now() + LOOK_INTERVAL;
         loop {
             let now = Instant::now();
             if self.deadline.is_some_and(|deadline| now >= deadline) || self.threads == 0 {
@@ -162,9 +170,16 @@ impl Control {
                 next_stats = now + STATS_INTERVAL;
                 self.tell_stats();
             }
-            let wake = self
-                .deadline
-                .map_or(next_stats, |deadline| deadline.min(next_stats));
+            if now >= next_look {
+                next_look = now + LOOK_INTERVAL;
+                if self.scaling.iter().any(|queue| queue.waiting() > 0) {
+                    self.tell_stats();
+                }
+            }
+            let mut wake = self.deadline.unwrap_or(next_stats).min(next_stats);
+            if !self.scaling.is_empty() {
+                wake = wake.min(next_look);
+            }
             match events.recv_timeout(wake.saturating_duration_since(now)) {
                 Ok(Event::Line(message)) => self.obey(*message),
                 Ok(Event::Tell(message)) => {
@@ -203,6 +218,7 @@ impl Control {
         let snapshot = Arc::new(self.keeper.prepare(table));
         self.shared.table.store(Arc::clone(&snapshot));
         self.keeper.enforce(&snapshot);
+        self.scaling = scaling(&snapshot);
         self.told(&FromProxy::Applied { version });
     }
 
@@ -213,8 +229,12 @@ impl Control {
                 .keeper
                 .queues()
                 .map(|(name, queue)| {
-                    let (requests, queued) = (queue.requests(), queue.waiting() as u64);
-                    (name.clone(), AppStats { requests, queued })
+                    let stats = AppStats {
+                        requests: queue.requests(),
+                        queued: queue.waiting() as u64,
+                        waited_ms: queue.waited_ms(),
+                    };
+                    (name.clone(), stats)
                 })
                 .collect(),
             workers: self
@@ -239,6 +259,11 @@ impl Control {
             tracing::debug!(%error, "cannot tell the supervisor");
         }
     }
+}
+
+fn scaling(snapshot: &Snapshot) -> Vec<Arc<AppQueue>> {
+    let apps = snapshot.apps.values().filter(|app| app.spec.scales);
+    apps.map(|app| Arc::clone(&app.queue)).collect()
 }
 
 /// A copy of each listener, with what is known of it.

@@ -39,6 +39,8 @@ struct Inner {
 #[derive(Debug)]
 struct Waiter {
     ticket: u64,
+    /// Milliseconds on the process clock.
+    since: u64,
     answer: oneshot::Sender<Grant>,
 }
 
@@ -69,6 +71,15 @@ impl AppQueue {
 
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
+    }
+
+    /// How long the first of those who wait has waited.
+    pub(super) fn waited_ms(&self) -> u64 {
+        if self.waiting() == 0 {
+            return 0;
+        }
+        let first = self.lock().waiters.front().map(|waiter| waiter.since);
+        first.map_or(0, |since| super::clock::now_ms().saturating_sub(since))
     }
 
     pub(super) fn next_turn(&self) -> usize {
@@ -116,7 +127,12 @@ impl AppQueue {
         let (answer, receiver) = oneshot::channel();
         let ticket = inner.next_ticket;
         inner.next_ticket += 1;
-        inner.waiters.push_back(Waiter { ticket, answer });
+        let since = super::clock::now_ms();
+        inner.waiters.push_back(Waiter {
+            ticket,
+            since,
+            answer,
+        });
         self.waiting.store(inner.waiters.len(), Ordering::SeqCst);
         self.pump(inner);
         Ok(Ticket {

@@ -141,6 +141,9 @@ pub struct App {
     pub queue_timeout_ms: u64,
     /// 504 after this time without a response head, in milliseconds; none: no limit.
     pub request_timeout_ms: Option<u64>,
+    /// It may get more processes: say soon when requests wait.
+    #[serde(default)]
+    pub scales: bool,
     /// The last death of a worker of this app, for error pages under `debug`.
     pub last_death: Option<Death>,
     /// Requests that were in flight when a worker died; mostly none.
@@ -251,7 +254,7 @@ pub enum FromProxy {
         method: String,
         path: String,
     },
-    /// Once a second while anything changed.
+    /// Once a second while anything changed; sooner while requests wait for an app that scales.
     Stats(Stats),
 }
 
@@ -291,6 +294,9 @@ pub struct WorkerStats {
 pub struct AppStats {
     pub requests: u64,
     pub queued: u64,
+    /// How long the first of those has waited.
+    #[serde(default)]
+    pub waited_ms: u64,
 }
 
 #[cfg(test)]

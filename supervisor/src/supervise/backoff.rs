@@ -82,6 +82,11 @@ impl Crashes {
         self.failed
     }
 
+    /// When the last crash was.
+    pub fn last(&self) -> Option<Instant> {
+        self.recent.back().copied()
+    }
+
     /// A worker is ready: if this was a crash loop, it is none any more.
     pub fn recover(&mut self) {
         self.failed = false;

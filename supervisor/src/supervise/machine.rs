@@ -4,6 +4,7 @@
 //! is; the driver carries them out in order. `docs/architecture.md` has the table of worker states.
 
 use super::backoff::Crashes;
+use super::scaling::{Condition, Scaler};
 use crate::keeper::message::Exit;
 use crate::plan::spec::Restart;
 use crate::supervise::upgrade::moment;
@@ -50,6 +51,7 @@ pub struct AppMachine {
     /// The last request, as far as is known; starts with the first event.
     #[serde(with = "moment::option")]
     last_active: Option<Instant>,
+    scaler: Scaler,
 }
 
 impl AppMachine {
@@ -70,6 +72,7 @@ impl AppMachine {
             given_up: false,
             asleep: policy.idle_timeout.is_some(),
             last_active: None,
+            scaler: Scaler::default(),
         }
     }
 
@@ -116,6 +119,7 @@ impl AppMachine {
             0 if self.crashes.is_loop() || self.given_up => AppState::Failed,
             0 if self.not_before.is_some() => AppState::Backoff,
             0 => AppState::Starting,
+            // Those beyond `processes` come and go with the load.
             n if n < self.policy.processes => AppState::Degraded,
             _ => AppState::Ready,
         }
@@ -136,7 +140,11 @@ impl AppMachine {
                 WorkerState::Ready { .. } => self.upkeep_due(worker),
                 WorkerState::Killed => None,
             });
-        workers.chain(self.not_before).chain(self.sleep_due()).min()
+        workers
+            .chain(self.not_before)
+            .chain(self.sleep_due())
+            .chain(self.scale_due())
+            .min()
     }
 
     /// One transition. `dice` is uniform in `0.0..1.0`.
@@ -156,6 +164,7 @@ impl AppMachine {
             Event::Drained(id) => self.drained(id, now, &mut effects),
             Event::Wanted => self.wake(now, &mut effects),
             Event::Active => self.last_active = Some(now),
+            Event::Load(load) => self.scaler.observe(load, now),
             Event::Alive(id) => self.note_life(id, now),
             Event::Hung(id, why) => self.hang(id, &why, now, dice, &mut effects),
             Event::Recycle(id, why) => self.recycle(id, why, &mut effects),
@@ -164,6 +173,7 @@ impl AppMachine {
         }
         self.pass_deadlines(now, dice, &mut effects);
         self.pass_upkeep(now, dice, &mut effects);
+        self.scale(now, &mut effects);
         self.reconcile(now, &mut effects);
         if self.shown() != before {
             effects.push(Effect::Publish);
@@ -193,6 +203,7 @@ impl AppMachine {
 
     fn stop(&mut self, effects: &mut Vec<Effect>) {
         self.wanted = false;
+        self.scaler = Scaler::default();
         if self.unproven {
             self.unproven = false;
             effects.push(rollout_failed(self.generation, "the app was stopped"));
@@ -482,7 +493,7 @@ impl AppMachine {
         self.swap_when_ready(now, effects);
         self.retire_recycled(now, effects);
         let ready = self.slots_filled(self.generation, Worker::is_ready);
-        if ready == self.policy.processes {
+        if ready == self.size(self.generation) {
             self.prove(Ok(()), now, effects);
         }
         self.retire_superfluous(now, effects);
@@ -497,9 +508,18 @@ impl AppMachine {
         }
     }
 
+    /// How many processes a generation has at the moment, or shall have.
+    pub fn size(&self, generation: u64) -> u32 {
+        self.scaler.size(&self.policy_of(generation).bounds())
+    }
+
+    /// The most that it can have.
+    pub fn most(&self) -> u32 {
+        self.policy.bounds().most
+    }
+
     fn slots_filled(&self, generation: u64, counts: impl Fn(&Worker) -> bool) -> u32 {
-        let processes = self.policy_of(generation).processes;
-        let filled = (0..processes).filter(|slot| {
+        let filled = (0..self.size(generation)).filter(|slot| {
             self.workers
                 .values()
                 .any(|w| w.generation == generation && w.slot == *slot && counts(w))
@@ -509,7 +529,7 @@ impl AppMachine {
 
     fn swap_when_ready(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let Some(rollout) = self.rollout else { return };
-        if self.slots_filled(rollout.generation, Worker::is_ready) < rollout.policy.processes {
+        if self.slots_filled(rollout.generation, Worker::is_ready) < self.size(rollout.generation) {
             return;
         }
         self.rollout = None;
@@ -531,19 +551,17 @@ impl AppMachine {
 
     /// Workers that nobody wants: of a stopped app, of a generation that was given up, of slots beyond the number.
     fn retire_superfluous(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let (wanted, generation, processes, rollout) = (
+        let size_of = |generation| (generation, self.size(generation));
+        let (wanted, current, next) = (
             self.wanted && !self.asleep,
-            self.generation,
-            self.policy.processes,
-            self.rollout,
+            size_of(self.generation),
+            self.rollout.map(|rollout| size_of(rollout.generation)),
         );
         self.retire(
             |worker| {
-                let of_rollout = rollout.is_some_and(|r| {
-                    r.generation == worker.generation && worker.slot < r.policy.processes
-                });
-                let of_current = worker.generation == generation && worker.slot < processes;
-                !wanted || !(of_current || of_rollout)
+                let has_slot =
+                    |(generation, size)| worker.generation == generation && worker.slot < size;
+                !wanted || !(has_slot(current) || next.is_some_and(has_slot))
             },
             now,
             effects,
@@ -582,7 +600,7 @@ impl AppMachine {
 
     fn fill_slots(&mut self, generation: u64, now: Instant, effects: &mut Vec<Effect>) {
         let policy = *self.policy_of(generation);
-        for slot in 0..policy.processes {
+        for slot in 0..self.size(generation) {
             // One that was told to stop, or will be when its successor is ready, fills its slot no more.
             if self
                 .workers

@@ -16,5 +16,6 @@ pub mod proxy_link;
 mod python_host;
 mod readiness;
 mod report_writer;
+pub mod scaling;
 pub mod table;
 pub mod upgrade;

@@ -185,6 +185,7 @@ pub(crate) fn app(workers: Vec<Worker>) -> App {
         queue: 100,
         queue_timeout_ms: 10_000,
         request_timeout_ms: None,
+        scales: false,
         last_death: None,
         suspects: Vec::new(),
     }

@@ -209,14 +209,17 @@ fn policy(spec: &AppSpec) -> Policy {
         idle_timeout,
         watchdog,
         max_lifetime,
+        threads,
+        scale_down_after,
         ..
     } = spec.settings;
+    let is_upstream = matches!(spec.kind, AppKind::Upstream { .. });
+    let processes_if_any = |processes| if is_upstream { 0 } else { processes };
     Policy {
-        processes: if matches!(spec.kind, AppKind::Upstream { .. }) {
-            0
-        } else {
-            processes
-        },
+        processes: processes_if_any(processes),
+        max_processes: processes_if_any(spec.settings.most_processes()),
+        threads,
+        scale_down_after,
         start_timeout,
         min_healthy,
         drain_timeout,

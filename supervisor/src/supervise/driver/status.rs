@@ -52,6 +52,8 @@ impl Driver {
             state: app.machine.state().name().to_owned(),
             mounts: app.spec.mounts.clone(),
             generation: app.machine.generation(),
+            processes: app.machine.size(app.machine.generation()),
+            max_processes: app.machine.most(),
             restarts: app.restarts,
             queued: counted().map(|stats| stats.queued).sum(),
             requests: app.requests_before + counted().map(|stats| stats.requests).sum::<u64>(),

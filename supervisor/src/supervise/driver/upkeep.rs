@@ -6,6 +6,7 @@ use crate::plan::spec::AppKind;
 use crate::reports::report::{MAX_PATH, clean};
 use crate::router::message::{InFlight, Stats, WorkerId};
 use crate::supervise::machine::Event;
+use crate::supervise::scaling::Load;
 use crate::sys::proctree;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,7 @@ impl Driver {
         for number in active {
             self.step(number, Event::Active);
         }
+        self.note_load();
         let over = now.workers.iter().filter_map(|worker| {
             let (requests, share) = self.count_requests(worker.id)?;
             Some((requests.checked_sub(share)?, requests, worker.id))
@@ -45,6 +47,40 @@ impl Driver {
             let why = format!("has had {requests} requests");
             self.step(id / IDS_PER_APP, Event::Recycle(id, why));
         }
+    }
+
+    /// Tells the machines that may change their number of processes what the proxies say of them.
+    fn note_load(&mut self) {
+        let loads: Vec<(u64, Load)> = self
+            .numbers
+            .iter()
+            .filter(|(_, number)| {
+                self.apps.get(number).is_some_and(|app| {
+                    let settings = &app.spec.settings;
+                    settings.most_processes() > settings.processes
+                })
+            })
+            .map(|(name, number)| (*number, self.load_of(name, *number)))
+            .collect();
+        for (number, load) in loads {
+            self.step(number, Event::Load(load));
+        }
+    }
+
+    fn load_of(&self, name: &str, number: u64) -> Load {
+        let mut load = Load::default();
+        for stats in self.proxies.stats() {
+            if let Some(app) = stats.apps.get(name) {
+                load.queued += app.queued;
+                load.waited = load.waited.max(Duration::from_millis(app.waited_ms));
+            }
+            let own = stats
+                .workers
+                .iter()
+                .filter(|w| w.id / IDS_PER_APP == number);
+            load.in_flight += own.map(|w| w.in_flight).sum::<u64>();
+        }
+        load
     }
 
     /// How many requests a worker has had, and how many it may have; none without `max_requests`.

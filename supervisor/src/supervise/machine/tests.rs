@@ -20,6 +20,9 @@ fn policy(processes: u32) -> Policy {
         idle_timeout: None,
         watchdog: None,
         max_lifetime: None,
+        max_processes: processes,
+        threads: 4,
+        scale_down_after: 60 * SECOND,
     }
 }
 

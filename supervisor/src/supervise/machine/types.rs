@@ -4,6 +4,7 @@ use crate::keeper::message::Exit;
 use crate::plan::spec::Restart;
 use crate::plan::units::show_size;
 use crate::supervise::backoff::BackoffPolicy;
+use crate::supervise::scaling::{Bounds, Change, Load};
 use crate::supervise::upgrade::moment;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -29,6 +30,23 @@ pub struct Policy {
     pub watchdog: Option<Duration>,
     /// A worker is replaced after this time as ready, give or take a tenth.
     pub max_lifetime: Option<Duration>,
+    /// As many processes as this, if requests wait; not fewer than `processes`.
+    pub max_processes: u32,
+    /// Requests that a worker is given at the same time.
+    pub threads: u32,
+    /// For so long one process fewer must have been enough.
+    pub scale_down_after: Duration,
+}
+
+impl Policy {
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            least: self.processes,
+            most: self.max_processes.max(self.processes),
+            threads: self.threads,
+            calm: self.scale_down_after,
+        }
+    }
 }
 
 /// One worker process, from the decision to start it to the report of its end.
@@ -129,6 +147,8 @@ pub enum Event {
     Wanted,
     /// The app has requests.
     Active,
+    /// What the proxies say of its load.
+    Load(Load),
     /// The worker has pinged its watchdog.
     Alive(WorkerId),
     /// A request on the worker was over its time; the client has its answer.
@@ -216,6 +236,8 @@ pub enum Report {
         id: WorkerId,
         why: String,
     },
+    /// It gets more processes, or fewer, because of its load.
+    Scaled(Change),
     /// The app has no process until a request comes.
     Asleep,
     /// On demand, and a request has come.

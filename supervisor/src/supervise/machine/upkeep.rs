@@ -1,6 +1,6 @@
 //! Workers that hang, workers that have had their share, apps that nobody needs at the moment.
 
-use super::{AppMachine, Effect, Report, Worker, WorkerId, WorkerState};
+use super::{AppMachine, Condition, Effect, Report, Scaler, Worker, WorkerId, WorkerState};
 use std::time::{Duration, Instant};
 
 /// Two workers of an app are not replaced because of their age at the same time; the second waits this long.
@@ -45,8 +45,33 @@ impl AppMachine {
             self.asleep = true;
             // Whoever wakes it gets a fresh start.
             self.forget_crashes();
+            self.scaler = Scaler::default();
             effects.push(Effect::Report(Report::Asleep));
         }
+    }
+
+    /// Between two numbers of processes; a rollout brings up as many as there are.
+    fn may_scale(&self) -> bool {
+        self.wanted && !self.asleep && self.rollout.is_none() && !self.unproven
+    }
+
+    /// When there may be a process too many.
+    pub(super) fn scale_due(&self) -> Option<Instant> {
+        let due = self.scaler.due(&self.policy.bounds());
+        due.filter(|_| self.may_scale())
+    }
+
+    pub(super) fn scale(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if !self.may_scale() {
+            return self.scaler.hold();
+        }
+        let condition = Condition {
+            ready: self.slots_filled(self.generation, Worker::is_ready),
+            paused: self.not_before.is_some() || self.given_up,
+            crashed: self.crashes.last(),
+        };
+        let change = self.scaler.decide(&self.policy.bounds(), condition, now);
+        effects.extend(change.map(|change| Effect::Report(Report::Scaled(change))));
     }
 
     fn retire_by_age(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {

@@ -6,6 +6,7 @@ use crate::reports::report::Kind;
 use crate::supervise::driver::deaths::{Draft, decision};
 use crate::supervise::driver::ending::Ending;
 use crate::supervise::machine::{Report, describe};
+use crate::supervise::scaling::Change;
 use std::time::{Duration, Instant};
 use tracing::field::display;
 
@@ -159,6 +160,14 @@ impl AppRun {
                 app,
                 "idle: no process until a request comes"
             ),
+            Report::Scaled(Change { from, to }) => {
+                let what = if to > from {
+                    "requests wait: more processes are started"
+                } else {
+                    "fewer processes are enough"
+                };
+                tracing::info!(name: kinds::APP_SCALED, app, from, to, "{what}");
+            }
             Report::Woken => {
                 tracing::debug!(name: kinds::APP_WOKEN, app, "a request came: it is started");
             }

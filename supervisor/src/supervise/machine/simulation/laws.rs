@@ -107,6 +107,7 @@ impl Laws {
         strangers_change_nothing(before, event, effects)?;
         tables_are_published(before, effects, machine)?;
         drain_comes_first(before, effects)?;
+        size_is_within_bounds(before, effects, machine)?;
         self.nothing_starts_unwanted(before, effects, machine, now)?;
         self.rollouts_end_once(before, event, effects, machine)
     }
@@ -220,7 +221,7 @@ impl Laws {
             self.open.swap_remove(n);
             if result.is_ok() {
                 let ready = machine.slots_filled(*generation, Worker::is_ready);
-                if machine.generation() != *generation || ready < machine.policy.processes {
+                if machine.generation() != *generation || ready < machine.size(*generation) {
                     return Err(format!("{effect:?}, but {ready} workers of it serve"));
                 }
             } else if machine.generation() != *generation
@@ -382,6 +383,32 @@ fn tables_are_published(before: &Before, effects: &[Effect], machine: &AppMachin
             in_table(machine),
             serving(machine)
         ));
+    }
+    Ok(())
+}
+
+/// Never fewer than `processes`, never more than `max_processes`, and no step without a reason.
+fn size_is_within_bounds(before: &Before, effects: &[Effect], machine: &AppMachine) -> Verdict {
+    let size = machine.size(machine.generation());
+    let policy = machine.policy;
+    if size < policy.processes || size > policy.max_processes {
+        return Err(format!("{size} processes under {policy:?}"));
+    }
+    for effect in effects {
+        match effect {
+            Effect::Spawn {
+                slot, generation, ..
+            } if *slot >= machine.size(*generation) => {
+                return Err(format!("{effect:?}, but there is no such slot"));
+            }
+            Effect::Report(Report::Scaled(change)) if change.to > change.from => {
+                let served = before.table.len() as u32;
+                if served < change.from || change.to > 2 * change.from {
+                    return Err(format!("{effect:?}, but only {served} serve"));
+                }
+            }
+            _ => {}
+        }
     }
     Ok(())
 }

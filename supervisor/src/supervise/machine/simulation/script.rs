@@ -24,6 +24,8 @@ pub(super) enum Move {
     NewPolicy(u16),
     Wanted,
     Active,
+    /// Requests in flight and waiting, and the wait of the first in milliseconds.
+    Load(u8, u8, u16),
     /// A process ends, whatever it was doing.
     Crash(u8, Exit),
     Hung(u8),
@@ -56,7 +58,7 @@ impl Script {
 }
 
 fn a_move(rng: &mut Rng) -> Move {
-    match rng.u8(..32) {
+    match rng.u8(..36) {
         0..=9 => Move::Wait(a_while(rng)),
         10 => Move::Jump(a_while(rng)),
         11 | 12 => Move::Stop,
@@ -68,6 +70,7 @@ fn a_move(rng: &mut Rng) -> Move {
         23..=25 => Move::Crash(rng.u8(..), an_exit(rng)),
         26 | 27 => Move::Hung(rng.u8(..)),
         28 | 29 => Move::Recycle(rng.u8(..)),
+        31..=34 => Move::Load(rng.u8(..16), rng.u8(..4), rng.u16(..400)),
         30 => Move::Extend(rng.u8(..), seconds(rng, 40)),
         _ => Move::Stale(rng.u8(..)),
     }
@@ -110,8 +113,12 @@ pub(super) fn policy(number: u16) -> Policy {
         let on = rng.u8(..3) == 0;
         on.then(|| Duration::from_secs(seconds))
     };
+    let processes = rng.u32(1..4);
     Policy {
-        processes: rng.u32(1..4),
+        processes,
+        max_processes: processes + rng.u32(..4),
+        threads: rng.u32(1..4),
+        scale_down_after: Duration::from_secs(rng.u64(1..40)),
         start_timeout,
         min_healthy,
         drain_timeout,

@@ -5,8 +5,9 @@ use super::laws::{Before, Laws, in_table, workers_are_processes};
 use super::script::{self, Fate, Move, Script, Start};
 use crate::keeper::message::Exit;
 use crate::supervise::machine::{
-    AppMachine, AppState, Effect, Event, LEAST_DRAIN, WorkerId, WorkerState,
+    AppMachine, AppState, Effect, Event, LEAST_DRAIN, Report, WorkerId, WorkerState,
 };
+use crate::supervise::scaling::Load;
 use fastrand::Rng;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,7 @@ pub(super) struct Counts {
     pub(super) rollouts_failed: u64,
     pub(super) hangs: u64,
     pub(super) ticks: u64,
+    pub(super) scaled: u64,
 }
 
 /// A process as the world knows it.
@@ -144,6 +146,11 @@ impl World {
             Move::NewPolicy(number) => self.new_policy(number),
             Move::Wanted => self.feed(Event::Wanted),
             Move::Active => self.feed(Event::Active),
+            Move::Load(in_flight, queued, waited) => self.feed(Event::Load(Load {
+                in_flight: in_flight.into(),
+                queued: queued.into(),
+                waited: Duration::from_millis(waited.into()),
+            })),
             Move::Crash(n, exit) => self.deliver(self.pick(n), News::Exits(exit)),
             Move::Hung(n) => self.feed(Event::Hung(self.pick(n), "did not answer".to_owned())),
             Move::Recycle(n) => self.feed(Event::Recycle(self.pick(n), "had enough".to_owned())),
@@ -478,6 +485,7 @@ impl World {
             }
             Effect::RolloutDone { result: Ok(()), .. } => self.counts.rollouts_done += 1,
             Effect::RolloutDone { .. } => self.counts.rollouts_failed += 1,
+            Effect::Report(Report::Scaled(_)) => self.counts.scaled += 1,
             Effect::Publish | Effect::Report(_) => {}
         }
         Ok(())
@@ -534,5 +542,6 @@ impl Counts {
         self.rollouts_failed += other.rollouts_failed;
         self.hangs += other.hangs;
         self.ticks += other.ticks;
+        self.scaled += other.scaled;
     }
 }
