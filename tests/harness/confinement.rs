@@ -4,6 +4,7 @@ use super::paster::report;
 use super::{Paster, Site};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 /// An interpreter that every user may execute, wherever the first one in PATH lies.
@@ -70,4 +71,35 @@ pub(crate) fn groups(pid: u32) -> Vec<PathBuf> {
         }
     }
     groups
+}
+
+/// `paster` runs as this user, who owns the site.
+pub(crate) fn as_user(site: Site, uid: u32) -> Site {
+    for path in [site.dir().to_owned(), site.path("var")] {
+        if path.exists() {
+            chown(path, Some(uid), Some(uid)).expect("we are root");
+        }
+    }
+    let [user, group] = ["--reuid", "--regid"].map(|option| format!("{option}={uid}"));
+    site.wrapped(&["setpriv", &user, &group, "--clear-groups"])
+}
+
+/// The root of the version 2 hierarchy, if it has the controllers and we may make groups.
+pub(crate) fn version_2() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("proc(5)");
+    let root = mounts.lines().find_map(|line| {
+        let (place, kind) = line.split_once(" - ")?;
+        let point = place.split(' ').nth(4)?;
+        kind.starts_with("cgroup2 ").then(|| PathBuf::from(point))
+    });
+    let root = root.filter(|root| {
+        let controllers = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
+        let has = |name| controllers.split_whitespace().any(|found| found == name);
+        let enable = || fs::write(root.join("cgroup.subtree_control"), "+memory +pids").is_ok();
+        has("memory") && has("pids") && enable()
+    });
+    if root.is_none() {
+        report("skipped: there is no cgroup version 2 with controllers here that we may use");
+    }
+    root
 }

@@ -1,11 +1,10 @@
 //! What a worker is kept from, as it finds out itself (docs/isolation.md). What this machine cannot do is skipped, with a sentence.
 
-use crate::harness::confinement::{PYTHON, can_change_users, groups, guarantees, if_it_can};
+use crate::harness::confinement::{PYTHON, as_user, can_change_users, guarantees, if_it_can};
 use crate::harness::{Paster, Site, process};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::chown;
 use std::path::Path;
 
 fn error(name: &str) -> Value {
@@ -26,17 +25,6 @@ fn confined(settings: &[&str]) -> Option<Site> {
             .iter()
             .fold(site, |site, line| site.policy("home", line)),
     )
-}
-
-/// Runs as this user, who owns the site.
-fn as_user(site: Site, uid: u32) -> Site {
-    for path in [site.dir().to_owned(), site.path("var")] {
-        if path.exists() {
-            chown(path, Some(uid), Some(uid)).expect("we are root");
-        }
-    }
-    let [user, group] = ["--reuid", "--regid"].map(|option| format!("{option}={uid}"));
-    site.wrapped(&["setpriv", &user, &group, "--clear-groups"])
 }
 
 // Files
@@ -347,160 +335,6 @@ fn seccomp_denies_what_no_app_needs_and_nothing_else() {
     }
     assert_eq!(ask(&paster, "/ordinary"), json!([8, "42"]));
     assert_eq!(ask(&paster, "/loopback"), "127.0.0.1");
-}
-
-// Limits of the control group
-
-#[test]
-fn an_app_over_its_memory_is_killed_and_its_death_says_why() {
-    let Some(site) = confined(&["cgroup_memory = 100M", "restart_delay = 20ms"]) else {
-        return;
-    };
-    let paster = site.serve();
-    paster.expect_death("was killed by signal 9 (SIGKILL): over cgroup_memory = 100M");
-    let before = paster.status();
-    assert_eq!(ask(&paster, "/eat?mb=20"), 20);
-    assert_eq!(paster.post("/eat?mb=400", b"").status, 502);
-    let after = paster.wait_until("it serves again", |s| {
-        s.app("home").is_ready() && s.app("home").pid() != before.app("home").pid()
-    });
-    let death = after.app("home").last_death.clone().expect("it died");
-    assert!(death.contains("over cgroup_memory = 100M"), "{death}");
-    assert_eq!(after.app("other").pid(), before.app("other").pid());
-}
-
-#[test]
-fn a_sigkill_from_elsewhere_is_not_blamed_on_memory() {
-    let Some(site) = confined(&["cgroup_memory = 200M", "restart_delay = 20ms"]) else {
-        return;
-    };
-    let paster = site.serve();
-    paster.expect_death("was killed by signal 9 (SIGKILL) after");
-    let pid = paster.status().app("home").pid();
-    process::sigkill(pid);
-    let after = paster.wait_until("it serves again", |s| {
-        s.app("home").is_ready() && s.app("home").pid() != pid
-    });
-    let death = after.app("home").last_death.clone().expect("it died");
-    assert!(!death.contains("cgroup_memory"), "{death}");
-}
-
-#[test]
-fn an_app_has_no_more_processes_than_it_may() {
-    let Some(site) = confined(&["cgroup_pids = 25"]) else {
-        return;
-    };
-    let paster = site.serve();
-    let made = ask(&paster, "/fork?count=60");
-    assert_eq!(made[1], "EAGAIN", "{made}");
-    assert!(made[0].as_u64().is_some_and(|made| made < 25), "{made}");
-    assert_eq!(ask(&paster, "/other/fork?count=30"), json!([30, null]));
-    // A new generation has a group of its own, so it can start while the old one is full.
-    paster.command(&["restart", "home"]).succeeded();
-    assert_eq!(paster.get("/").status, 200);
-}
-
-#[test]
-fn an_app_gets_no_more_cpu_than_it_may() {
-    let Some(site) = confined(&["cgroup_cpu = 20%%"]) else {
-        return;
-    };
-    let paster = site.serve();
-    let group = groups(paster.status().app("home").pid());
-    let throttled = || {
-        group.iter().any(|worker| {
-            let generation = worker.parent().expect("a group above");
-            let stat = fs::read_to_string(generation.join("cpu.stat")).unwrap_or_default();
-            let count = stat
-                .lines()
-                .find_map(|line| line.strip_prefix("nr_throttled "));
-            count.is_some_and(|count| count != "0")
-        })
-    };
-    assert!(!group.is_empty());
-    assert_eq!(ask(&paster, "/burn"), "burning");
-    paster.wait_for("the kernel holds it back", throttled);
-    assert_eq!(paster.get("/").status, 200);
-}
-
-#[test]
-fn control_groups_go_with_the_workers() {
-    let settings = ["cgroup_memory = 200M", "cgroup_pids = 50"];
-    let Some(site) = confined(&settings) else {
-        return;
-    };
-    let mut paster = site.serve();
-    let first = groups(paster.status().app("home").pid());
-    assert!(!first.is_empty());
-    assert_eq!(
-        groups(paster.status().app("other").pid()),
-        Vec::<std::path::PathBuf>::new()
-    );
-    let exist = |groups: &[std::path::PathBuf]| groups.iter().any(|group| group.exists());
-
-    // A change of a limit is a rollout.
-    paster.edit(|site| site.policy("home", "cgroup_pids = 40"));
-    paster.command(&["reload"]).succeeded();
-    assert_eq!(paster.status().app("home").generation, 2);
-    let second = groups(paster.status().app("home").pid());
-    assert!(!second.is_empty() && second != first);
-    paster.wait_for("the old groups are gone", || !exist(&first));
-
-    // A keeper that is killed cannot remove anything; what its worker has left is ended all the same.
-    paster.expect_death("ended with its keeper");
-    let left: u32 = ask(&paster, "/daemon")
-        .as_u64()
-        .and_then(|pid| pid.try_into().ok())
-        .expect("a pid");
-    let worker = paster.status().app("home").pid();
-    process::sigkill(process::parent(worker).expect("its keeper"));
-    paster.wait_until("it serves again", |s| {
-        s.app("home").is_ready() && s.app("home").pid() != worker
-    });
-    assert!(!process::is_alive(left));
-    paster.wait_for("its groups are gone", || !exist(&second));
-
-    let third = groups(paster.status().app("home").pid());
-    paster.command(&["stop", "home"]).succeeded();
-    let site_group = third[0]
-        .ancestors()
-        .nth(2)
-        .expect("site, generation, worker");
-    assert!(!site_group.exists());
-}
-
-#[test]
-fn groups_of_a_killed_run_are_removed_and_strangers_in_them_left_alone() {
-    let Some(site) = confined(&["cgroup_pids = 50"]) else {
-        return;
-    };
-    let mut paster = site.serve();
-    let groups = groups(paster.status().app("home").pid());
-    paster.signal(nix::sys::signal::Signal::SIGKILL);
-    paster.wait_for_end();
-    paster.wait_for("the keepers remove them", || {
-        groups.iter().all(|group| !group.exists())
-    });
-    let site = paster.finish();
-
-    // As if the keepers had been killed too, and somebody had put a process of his own there.
-    let left = &groups[0];
-    fs::create_dir_all(left).expect("we may");
-    let mut stranger = std::process::Command::new("sleep")
-        .arg("600")
-        .spawn()
-        .expect("sleep");
-    fs::write(left.join("cgroup.procs"), stranger.id().to_string()).expect("we may");
-    let paster = site.serve();
-    paster.expect_log("a process that paster does not know is in its control group");
-    assert_eq!(paster.get("/").status, 200);
-    assert!(process::is_alive(stranger.id()));
-    stranger.kill().expect("it is ours");
-    stranger.wait().expect("it is ours");
-    let site = paster.finish();
-    // The next start finds it empty.
-    site.serve();
-    assert!(!left.exists());
 }
 
 // All together

@@ -13,6 +13,7 @@ mod exec;
 mod fixtures;
 mod init;
 mod isolation;
+mod limits;
 mod modes;
 mod neighbours;
 mod orphans;

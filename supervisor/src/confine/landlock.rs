@@ -74,8 +74,11 @@ fn entries(path: &Path) -> Vec<PathBuf> {
     real.map(|entry| entry.path()).collect()
 }
 
-/// The last cause is what the kernel said.
+/// What the kernel said: the last cause.
 fn said(error: &RulesetError) -> String {
+    if let RulesetError::HandleAccesses(_) | RulesetError::Scope(_) = error {
+        return "this kernel does not offer it".to_owned();
+    }
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

@@ -99,7 +99,7 @@ impl Judge {
         match ability {
             Ok(()) => self.add(key, true, means.to_owned(), None),
             Err(failure) => {
-                let why = format!("{means}: {}: {}", failure.step, failure.error);
+                let why = format!("{}: {}", failure.step, failure.error);
                 self.add(key, false, why, Some(hint.to_owned()));
             }
         }
