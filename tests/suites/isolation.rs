@@ -239,6 +239,7 @@ fn a_path_that_does_not_exist_is_named() {
     };
     let paster = site.serve_unready();
     paster.expect_log("could not be started: read_only /no/such/path: No such file or directory");
+    paster.expect_log("there is no /no/such/path, which `read_only` names");
     paster.allow_log("crash loop");
     paster.wait_for_log("read_only /no/such/path");
     paster.wait_until("the neighbour serves", |s| s.app("other").is_ready());

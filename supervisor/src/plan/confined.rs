@@ -29,6 +29,7 @@ pub(super) fn confine(
         return Verdict::default();
     }
     problems.extend(asking.contradictions());
+    warnings.extend(asking.missing_paths());
     let app = Circumstances {
         root: asking.root,
         no_new_privileges: settings.no_new_privileges,
@@ -67,6 +68,27 @@ impl Asking<'_> {
             Some(place) => problem.at(&place.file, place.line),
             None => problem,
         }
+    }
+
+    /// Paths that are not there; they may still be made before the start.
+    fn missing_paths(&self) -> Vec<Problem> {
+        let wanted = &self.policy.settings.wanted;
+        let lists = [
+            ("read_only", &wanted.read_only),
+            ("writable", &wanted.writable),
+            ("hidden", &wanted.hidden),
+        ];
+        let missing = lists.into_iter().flat_map(|(key, paths)| {
+            let gone = paths.iter().filter(|path| !path.exists());
+            gone.map(move |path| (key, path.display()))
+        });
+        missing
+            .map(|(key, path)| {
+                let message = format!("there is no {path}, which `{key}` names");
+                let hint = "make it, or remove it from the list: the app cannot start without it";
+                self.at(key, Problem::new("Warning", message)).hint(hint)
+            })
+            .collect()
     }
 
     /// Settings by which the app could not start or be reached.
