@@ -438,6 +438,25 @@ fn reports_are_private_survive_restarts_and_are_read_without_paster() {
 }
 
 #[test]
+fn an_upgrade_keeps_what_is_known_of_workers_that_live() {
+    let paster = one_app().serve();
+    paster.expect_death("exited with status 3");
+    paster.text("/print?out=before-the-upgrade&err=this-too");
+    let pid = paster.status().app("home").pid();
+    paster.command(&["upgrade"]).succeeded();
+    assert_eq!(paster.post("/exit", b"").status, 502);
+    let report = the_report(&paster, "home");
+    assert_eq!(report["pid"], pid);
+    assert_eq!(requests(&report), ["POST /exit"]);
+    assert!(
+        steps(&report).contains(&format!("spawned (pid {pid})")),
+        "{report:#}"
+    );
+    assert!(output(&report, Some("stdout")).contains("before-the-upgrade"));
+    assert!(output(&report, Some("stderr")).contains("this-too"));
+}
+
+#[test]
 fn a_death_just_before_the_end_of_paster_is_not_lost() {
     let mut paster = one_app().serve();
     paster.expect_death("exited with status 3");

@@ -191,6 +191,19 @@ fn a_restart_forgets_it() {
 }
 
 #[test]
+fn an_upgrade_does_not_forget_it() {
+    let paster = site().policy("home", "deadly_pause = 60s").serve();
+    paster.expect_death("exited with status 3");
+    kill_with(&paster, "/exit");
+    kill_with(&paster, "/exit");
+    is_refused(&paster, "/exit");
+    paster.command(&["upgrade"]).succeeded();
+    is_refused(&paster, "/exit");
+    assert_eq!(paster.post("/exit", b"").status, 503);
+    assert_eq!(paster.get("/").status, 200);
+}
+
+#[test]
 fn a_reload_that_switches_it_off_forgets_it() {
     let mut paster = site().policy("home", "deadly_pause = 60s").serve();
     paster.expect_death("exited with status 3");

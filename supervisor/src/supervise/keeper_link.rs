@@ -364,7 +364,18 @@ impl Task {
                         Ok(FromKeeper::Failed { step, error }) => {
                             return End::Ended(News::Failed { step, error });
                         }
-                        Ok(FromKeeper::Exited(ended)) => return exited(ended),
+                        Ok(FromKeeper::Exited(ended)) => {
+                            let end = exited(ended);
+                            // What it told just before its end is still there, and says how far it came.
+                            while let Ok(length) = notify.try_recv(&mut datagram) {
+                                for notice in notify::parse(&datagram[..length]) {
+                                    if let Notice::Status(text) = notice {
+                                        let _ = self.news.send((*id, News::Status(text))).await;
+                                    }
+                                }
+                            }
+                            return end;
+                        }
                         Err(_) => continue,
                     },
                     Some(Err(_)) | None => return lost(),
