@@ -57,6 +57,7 @@ pub(crate) struct Worker {
     pub(crate) uptime_s: f64,
     pub(crate) rss_bytes: Option<u64>,
     pub(crate) status: Option<String>,
+    pub(crate) health: Option<String>,
 }
 
 impl Status {

@@ -12,6 +12,7 @@ mod events;
 mod examples;
 mod exec;
 mod fixtures;
+mod health;
 mod init;
 mod isolation;
 mod limits;

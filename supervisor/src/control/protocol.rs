@@ -171,6 +171,9 @@ pub struct WorkerStatus {
     pub rss_bytes: Option<u64>,
     /// The last `STATUS=` of the worker.
     pub status: Option<String>,
+    /// `good`, or what was wrong at its last health check; none if there was none.
+    #[serde(default)]
+    pub health: Option<String>,
 }
 
 /// Something that happened: a line of `paster events --json`. The log has the same in words.

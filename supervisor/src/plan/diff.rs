@@ -89,6 +89,8 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         // What it has become on this machine is compared instead.
         wanted: _,
         isolation: _,
+        health_path: _,
+        health_interval: _,
         idle_timeout: _,
         max_lifetime: _,
         max_requests: _,

@@ -5,8 +5,9 @@
 use super::spec::{AppSpec, Isolation, Restart, Settings};
 use super::units::{duration, number, optional_duration, show_duration, show_size, size, switch};
 use super::values::{
-    count, cpus, environment, optional_count, optional_size, path, paths, program, read_limit,
-    readiness, seconds, show_cpus, show_limit, show_paths, show_readiness, word,
+    count, cpus, environment, optional_count, optional_request_path, optional_size, path, paths,
+    program, read_limit, readiness, seconds, show_cpus, show_limit, show_paths, show_readiness,
+    word,
 };
 use crate::router::message::{Handover, LogFormat};
 use std::path::{Path, PathBuf};
@@ -288,6 +289,25 @@ pub static KEYS: &[Key] = &[
         optional_duration,
         show_duration,
         "a ready worker that has not sent `WATCHDOG=1` for so long hangs and is replaced"
+    ),
+    Key {
+        name: "health_path",
+        scope: Scope::App,
+        default: "off",
+        about: "GET this path of each worker: it serves once it has answered 200 to 399, and is replaced after three failures in a row",
+        set: |draft, text, _| {
+            draft.settings.health_path = optional_request_path(text)?;
+            Ok(())
+        },
+        show: |view| {
+            let path = view.settings.health_path.as_deref();
+            Some(path.unwrap_or("off").to_owned())
+        },
+    },
+    app_duration!(
+        health_interval,
+        "10s",
+        "how often `health_path` is asked for, and how long an answer may take"
     ),
     app_optional!(
         idle_timeout,

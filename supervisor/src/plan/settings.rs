@@ -9,6 +9,10 @@ use crate::config::problem::{Place, Problem};
 use crate::router::message::AccessLog;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
+
+/// What the proxies say of a worker may be so old, and without it a busy worker cannot be told from an ill one.
+const LEAST_HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One option with its interpolated value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -253,6 +257,13 @@ impl Sourced {
                 "raise `max_processes`, or lower `processes`".to_owned(),
             );
         }
+        if settings.health_interval < LEAST_HEALTH_INTERVAL {
+            refuse(
+                "health_interval",
+                "`health_interval` is less than a second".to_owned(),
+                "write `1s` or more: what a worker has to do is known to the second".to_owned(),
+            );
+        }
         for (key, value) in [
             ("start_timeout", settings.start_timeout),
             ("scale_down_after", settings.scale_down_after),
@@ -309,7 +320,6 @@ fn brief(value: &str) -> String {
 mod tests {
     use super::*;
     use crate::plan::spec::User;
-    use std::time::Duration;
 
     struct Nobody;
 
@@ -454,6 +464,17 @@ mod tests {
         let mut problems = Vec::new();
         sheet.app("b", &Nobody, &mut problems);
         assert_eq!(problems, []);
+    }
+
+    #[test]
+    fn health_is_not_checked_more_often_than_it_can_be_judged() {
+        let (sheet, _) = read(vec![part(None, 1, &[("health_interval", "500ms")])]);
+        let mut problems = Vec::new();
+        sheet.app("a", &Nobody, &mut problems);
+        assert_eq!(
+            problems[0].to_string(),
+            "site.ini:2: `health_interval` is less than a second"
+        );
     }
 
     #[test]

@@ -133,6 +133,10 @@ pub struct Settings {
     pub stop_timeout: Duration,
     pub request_timeout: Option<Duration>,
     pub watchdog: Option<Duration>,
+    /// GET this path of each worker …
+    pub health_path: Option<String>,
+    /// … so often.
+    pub health_interval: Duration,
     pub idle_timeout: Option<Duration>,
     pub max_lifetime: Option<Duration>,
     pub max_requests: Option<u64>,
@@ -211,6 +215,8 @@ impl Default for Settings {
             stop_timeout: Duration::from_secs(10),
             request_timeout: None,
             watchdog: None,
+            health_path: None,
+            health_interval: Duration::from_secs(10),
             idle_timeout: None,
             max_lifetime: None,
             max_requests: None,

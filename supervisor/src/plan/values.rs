@@ -12,12 +12,23 @@ pub(super) fn readiness(text: &str) -> Result<Readiness, String> {
         "notify" => Ok(Readiness::Notify),
         "accept" => Ok(Readiness::Accept),
         other => match other.strip_prefix("http:") {
-            Some(path) if path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()) => {
-                Ok(Readiness::Http(path.to_owned()))
-            }
+            Some(path) if is_request_path(path) => Ok(Readiness::Http(path.to_owned())),
             Some(_) => Err("expected a path after `http:`, such as `http:/health`".to_owned()),
             None => Err("expected `auto`, `notify`, `accept` or `http:/path`".to_owned()),
         },
+    }
+}
+
+fn is_request_path(text: &str) -> bool {
+    text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// What stands in the first line of a request, or `off`.
+pub(super) fn optional_request_path(text: &str) -> Result<Option<String>, String> {
+    match text.trim() {
+        "off" => Ok(None),
+        path if is_request_path(path) => Ok(Some(path.to_owned())),
+        _ => Err("expected a path such as `/health`, or `off`".to_owned()),
     }
 }
 

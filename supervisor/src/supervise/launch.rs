@@ -44,6 +44,8 @@ pub enum News {
     Extend(Duration),
     /// It has pinged its watchdog.
     Alive,
+    /// Its health was checked; an error is in words, as in `answered with status 503`.
+    Checked(Result<(), String>),
     /// It could not be started: the step and the error.
     Failed {
         step: String,

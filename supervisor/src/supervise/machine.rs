@@ -5,17 +5,19 @@
 
 use super::backoff::Crashes;
 use super::scaling::{Condition, Scaler};
-use crate::keeper::message::Exit;
-use crate::plan::spec::Restart;
 use crate::supervise::upgrade::moment;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+mod failure;
+mod rollout;
 mod types;
 mod upkeep;
 
 pub use types::*;
+
+use rollout::rollout_failed;
 
 /// A table that no longer names a worker is in force after this time, whatever `drain_timeout` says.
 const LEAST_DRAIN: Duration = Duration::from_millis(250);
@@ -134,9 +136,9 @@ impl AppMachine {
                 WorkerState::Starting { deadline }
                 | WorkerState::Draining { deadline }
                 | WorkerState::Stopping { deadline } => Some(deadline),
-                WorkerState::Proving { since } => {
-                    Some(since + self.policy_of(worker.generation).min_healthy)
-                }
+                WorkerState::Proving { .. } => worker
+                    .proof_due(self.policy_of(worker.generation))
+                    .map(|(at, _)| at),
                 WorkerState::Ready { .. } => self.upkeep_due(worker),
                 WorkerState::Killed => None,
             });
@@ -166,6 +168,8 @@ impl AppMachine {
             Event::Active => self.last_active = Some(now),
             Event::Load(load) => self.scaler.observe(load, now),
             Event::Alive(id) => self.note_life(id, now),
+            Event::Healthy(id) => self.note_health(id, now),
+            Event::Unhealthy(id, why) => self.note_illness(id, &why, now, dice, &mut effects),
             Event::Hung(id, why) => self.hang(id, &why, now, dice, &mut effects),
             Event::Recycle(id, why) => self.recycle(id, why, &mut effects),
             Event::SpawnFailed(id, error) => self.spawn_failed(id, error, now, dice, &mut effects),
@@ -232,41 +236,15 @@ impl AppMachine {
         self.given_up = false;
     }
 
-    fn begin_rollout(
-        &mut self,
-        generation: u64,
-        policy: Policy,
-        now: Instant,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.wanted = true;
-        // Also an app on demand shows that it can start.
-        self.asleep = false;
-        self.last_active = Some(now);
-        // A newer wish replaces one that is still under way: its workers are superfluous now (reconcile
-        // ends them), and whoever waited for it waits for this one.
-        self.rollout = None;
-        self.unproven = false;
-        let protects_something = self
-            .workers
-            .values()
-            .any(|w| w.is_ready() && w.generation == self.generation);
-        if protects_something {
-            self.rollout = Some(Rollout { generation, policy });
-        } else {
-            self.generation = generation;
-            self.policy = policy;
-            self.unproven = true;
-            self.forget_crashes();
-            self.retire_old_generations(now, effects);
-        }
-    }
-
     fn ready(&mut self, id: WorkerId, now: Instant) {
         if let Some(worker) = self.workers.get_mut(&id)
-            && matches!(worker.state, WorkerState::Starting { .. })
+            && let WorkerState::Starting { deadline } = worker.state
         {
-            worker.state = WorkerState::Proving { since: now };
+            worker.state = WorkerState::Proving {
+                since: now,
+                healthy: None,
+                deadline,
+            };
             worker.alive = now;
         }
     }
@@ -305,125 +283,6 @@ impl AppMachine {
         }
     }
 
-    fn spawn_failed(
-        &mut self,
-        id: WorkerId,
-        error: String,
-        now: Instant,
-        dice: f64,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(worker) = self.workers.remove(&id) else {
-            return;
-        };
-        if !worker.is_live() {
-            return;
-        }
-        let verdict = self.failure(&worker, Duration::ZERO, now, dice, &error, effects);
-        effects.push(Effect::Report(Report::SpawnFailed {
-            id,
-            error,
-            delay: verdict.map(|(delay, _)| delay),
-            failed: verdict.is_some_and(|(_, failed)| failed),
-        }));
-    }
-
-    fn exited(
-        &mut self,
-        id: WorkerId,
-        exit: Exit,
-        now: Instant,
-        dice: f64,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(worker) = self.workers.remove(&id) else {
-            return;
-        };
-        if !worker.is_live() {
-            effects.push(Effect::Report(Report::Stopped { id, exit }));
-            return;
-        }
-        let ready_for = match worker.state {
-            WorkerState::Ready { since } => now.saturating_duration_since(since),
-            _ => Duration::ZERO,
-        };
-        if self.must_not_restart(exit) && worker.generation == self.generation {
-            self.given_up = true;
-            self.prove(
-                Err(format!(
-                    "a worker {}; it is not started again",
-                    describe(exit)
-                )),
-                now,
-                effects,
-            );
-            effects.push(Effect::Report(Report::GaveUp { id, exit }));
-            return;
-        }
-        let why = match worker.state {
-            WorkerState::Ready { .. } => describe(exit),
-            _ => format!("{} before it was ready", describe(exit)),
-        };
-        let verdict = self.failure(&worker, ready_for, now, dice, &why, effects);
-        effects.push(Effect::Report(Report::Crashed {
-            id,
-            exit,
-            delay: verdict.map(|(delay, _)| delay),
-            failed: verdict.is_some_and(|(_, failed)| failed),
-        }));
-    }
-
-    fn must_not_restart(&self, exit: Exit) -> bool {
-        match (self.policy.restart, exit) {
-            (_, Exit::Code(code)) if GIVE_UP_STATUSES.contains(&code) => true,
-            (Restart::Never, _) | (Restart::OnFailure, Exit::Code(0)) => true,
-            (Restart::Always | Restart::OnFailure, _) => false,
-        }
-    }
-
-    /// A worker failed: either its rollout is over, or the app waits before the next start.
-    fn failure(
-        &mut self,
-        worker: &Worker,
-        ready_for: Duration,
-        now: Instant,
-        dice: f64,
-        why: &str,
-        effects: &mut Vec<Effect>,
-    ) -> Option<(Duration, bool)> {
-        if let Some(rollout) = self.rollout
-            && rollout.generation == worker.generation
-        {
-            self.rollout = None;
-            effects.push(rollout_failed(worker.generation, why));
-            return None;
-        }
-        if worker.generation != self.generation {
-            return None;
-        }
-        let verdict = self
-            .crashes
-            .record(now, ready_for, &self.policy.backoff, dice);
-        if !verdict.delay.is_zero() {
-            // A pause that is under way is not cut short by another failure.
-            self.not_before = self.not_before.max(Some(now + verdict.delay));
-        }
-        self.prove(Err(why.to_owned()), now, effects);
-        Some((verdict.delay, verdict.failed))
-    }
-
-    /// Answers whoever waits for a generation that replaced nothing.
-    fn prove(&mut self, result: Result<(), String>, now: Instant, effects: &mut Vec<Effect>) {
-        if std::mem::take(&mut self.unproven) {
-            // An app on demand may sleep only from now on.
-            self.last_active = self.last_active.max(Some(now));
-            effects.push(Effect::RolloutDone {
-                generation: self.generation,
-                result,
-            });
-        }
-    }
-
     fn pass_deadlines(&mut self, now: Instant, dice: f64, effects: &mut Vec<Effect>) {
         if self.not_before.is_some_and(|at| at <= now) {
             self.not_before = None;
@@ -434,35 +293,18 @@ impl AppMachine {
             let policy = *self.policy_of(worker.generation);
             match worker.state {
                 WorkerState::Starting { deadline } if deadline <= now => {
-                    self.kill(id, effects);
-                    let timeout = policy.start_timeout;
-                    let why = format!("was not ready within {timeout:?}");
-                    // Told before what follows from it, a rollout that is given up.
-                    let place = effects.len();
-                    let verdict = self.failure(&worker, Duration::ZERO, now, dice, &why, effects);
-                    let report = Report::StartTimeout {
-                        id,
-                        timeout,
-                        delay: verdict.map(|(delay, _)| delay),
-                        failed: verdict.is_some_and(|(_, failed)| failed),
-                    };
-                    effects.insert(place, Effect::Report(report));
+                    self.start_failed(id, &worker, now, dice, effects);
                 }
-                WorkerState::Proving { since } if since + policy.min_healthy <= now => {
-                    let ready = Worker {
-                        state: WorkerState::Ready { since },
-                        alive: now,
-                        retires_at: policy
-                            .max_lifetime
-                            .map(|age| now + age.mul_f64(0.9 + dice.clamp(0.0, 1.0) / 5.0)),
-                        ..worker
-                    };
-                    self.workers.insert(id, ready);
-                    effects.push(Effect::Report(Report::Ready { id }));
-                    if worker.generation == self.generation {
-                        self.crashes.recover();
+                WorkerState::Proving { .. } => match worker.proof_due(&policy) {
+                    Some((at, true)) if at <= now => {
+                        let since = at.checked_sub(policy.min_healthy).unwrap_or(at);
+                        self.begin_to_serve(id, &worker, since, now, dice, effects);
                     }
-                }
+                    Some((at, false)) if at <= now => {
+                        self.start_failed(id, &worker, now, dice, effects);
+                    }
+                    _ => {}
+                },
                 WorkerState::Draining { deadline } if deadline <= now => {
                     effects.push(Effect::Report(Report::DrainTimeout { id }));
                     self.terminate(id, now, effects);
@@ -472,12 +314,34 @@ impl AppMachine {
                     self.kill(id, effects);
                 }
                 WorkerState::Starting { .. }
-                | WorkerState::Proving { .. }
                 | WorkerState::Ready { .. }
                 | WorkerState::Draining { .. }
                 | WorkerState::Stopping { .. }
                 | WorkerState::Killed => {}
             }
+        }
+    }
+
+    fn begin_to_serve(
+        &mut self,
+        id: WorkerId,
+        worker: &Worker,
+        since: Instant,
+        now: Instant,
+        dice: f64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let max_lifetime = self.policy_of(worker.generation).max_lifetime;
+        let ready = Worker {
+            state: WorkerState::Ready { since },
+            alive: now,
+            retires_at: max_lifetime.map(|age| now + age.mul_f64(0.9 + dice.clamp(0.0, 1.0) / 5.0)),
+            ..*worker
+        };
+        self.workers.insert(id, ready);
+        effects.push(Effect::Report(Report::Ready { id }));
+        if worker.generation == self.generation {
+            self.crashes.recover();
         }
     }
 
@@ -525,28 +389,6 @@ impl AppMachine {
                 .any(|w| w.generation == generation && w.slot == *slot && counts(w))
         });
         u32::try_from(filled.count()).unwrap_or(u32::MAX)
-    }
-
-    fn swap_when_ready(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(rollout) = self.rollout else { return };
-        if self.slots_filled(rollout.generation, Worker::is_ready) < self.size(rollout.generation) {
-            return;
-        }
-        self.rollout = None;
-        self.generation = rollout.generation;
-        self.policy = rollout.policy;
-        self.last_active = Some(now);
-        self.forget_crashes();
-        self.retire_old_generations(now, effects);
-        effects.push(Effect::RolloutDone {
-            generation: rollout.generation,
-            result: Ok(()),
-        });
-    }
-
-    fn retire_old_generations(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let current = self.generation;
-        self.retire(|worker| worker.generation != current, now, effects);
     }
 
     /// Workers that nobody wants: of a stopped app, of a generation that was given up, of slots beyond the number.
@@ -623,6 +465,7 @@ impl AppMachine {
                     alive: now,
                     retires_at: None,
                     recycling: false,
+                    failed_checks: 0,
                 },
             );
             effects.push(Effect::Spawn {
@@ -631,13 +474,6 @@ impl AppMachine {
                 generation,
             });
         }
-    }
-}
-
-fn rollout_failed(generation: u64, why: &str) -> Effect {
-    Effect::RolloutDone {
-        generation,
-        result: Err(why.to_owned()),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod launch;
 pub mod machine;
 mod notify;
 pub mod output;
+mod probe;
 pub mod proxy_link;
 mod python_host;
 mod readiness;

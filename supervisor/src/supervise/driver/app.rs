@@ -70,6 +70,12 @@ pub(super) struct Live {
     pub(super) share: f64,
     /// Why we end it, if it hangs or was not ready in time.
     pub(super) sentence: Option<Sentence>,
+    /// When its health was last asked for, or an answer came.
+    pub(super) asked: Option<Instant>,
+    /// It has been asked and the answer has not come.
+    pub(super) is_asked: bool,
+    /// What came of the last health check.
+    pub(super) health: Option<Result<(), String>>,
     pub(super) slot: u32,
     pub(super) generation: u64,
     pub(super) journey: Journey,
@@ -88,6 +94,18 @@ impl Live {
                 WorkerAddress::Unix(path.strip_prefix(workers_dir).unwrap_or(path).to_path_buf())
             }
             WorkerAddress::Tcp(address) => WorkerAddress::Tcp(address.clone()),
+        }
+    }
+
+    pub(super) fn address(&self) -> WorkerAddress {
+        self.launched.address.clone()
+    }
+
+    /// What it was last known to be doing: a health check that failed says more than its own word.
+    pub(super) fn last_step(&self) -> Option<String> {
+        match &self.health {
+            Some(Err(why)) => Some(format!("health check: it {why}")),
+            Some(Ok(())) | None => self.status.clone(),
         }
     }
 
@@ -153,7 +171,7 @@ impl AppRun {
         self.told_state = Some(state);
     }
 
-    fn spec_of(&self, generation: u64) -> &AppSpec {
+    pub(super) fn spec_of(&self, generation: u64) -> &AppSpec {
         match &self.next {
             Some((next, spec)) if *next == generation => spec,
             _ => &self.spec,
@@ -217,6 +235,7 @@ fn policy(spec: &AppSpec) -> Policy {
     let processes_if_any = |processes| if is_upstream { 0 } else { processes };
     Policy {
         processes: processes_if_any(processes),
+        health: spec.settings.health_path.is_some(),
         max_processes: processes_if_any(spec.settings.most_processes()),
         threads,
         scale_down_after,
@@ -385,6 +404,9 @@ impl Driver {
                             requests_before: 0,
                             share: fastrand::f64(),
                             sentence: None,
+                            asked: None,
+                            is_asked: false,
+                            health: None,
                             slot,
                             generation,
                             journey: Journey::default(),
@@ -481,6 +503,11 @@ impl Driver {
         tokio::task::spawn_blocking(move || proctree::end_orphans(&marker, orphans));
     }
 
+    pub(super) fn live_mut(&mut self, id: WorkerId) -> Option<&mut Live> {
+        let app = self.apps.get_mut(&(id / IDS_PER_APP))?;
+        app.live.get_mut(&id)
+    }
+
     /// News of a worker.
     pub(super) fn worker_news(&mut self, id: WorkerId, news: News) {
         let number = id / IDS_PER_APP;
@@ -518,6 +545,7 @@ impl Driver {
                 self.step(number, Event::Ready(id));
             }
             News::Extend(by) => self.step(number, Event::Extend(id, by)),
+            News::Checked(answer) => self.checked(id, answer),
             News::Alive => self.step(number, Event::Alive(id)),
             News::Failed { step, error } => {
                 let error = format!("could not be started: {step}: {error}");

@@ -69,7 +69,7 @@ pub(super) struct Ending {
     pub(super) generation: u64,
     pub(super) pid: Option<u32>,
     pub(super) lived: Duration,
-    /// The last `STATUS=`, or the step at which its start failed.
+    /// The last `STATUS=`, the health check that failed, or the step at which its start failed.
     pub(super) status: Option<String>,
     pub(super) last_output: Vec<String>,
     pub(super) output: Vec<OutputLine>,
@@ -110,7 +110,7 @@ impl Ending {
             generation: live.generation,
             pid: live.pid,
             lived: at.saturating_duration_since(live.started),
-            status: live.status.clone(),
+            status: live.last_step(),
             last_output: live.last_lines(LAST_LINES),
             output: live.output(),
             journey: live.journey.clone(),

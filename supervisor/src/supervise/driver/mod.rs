@@ -7,6 +7,7 @@ mod app;
 mod commands;
 mod deaths;
 mod ending;
+mod health;
 mod manager;
 mod proxies;
 mod shutdown;
@@ -228,6 +229,7 @@ impl Driver {
         let apps = self.apps.values().filter_map(|app| app.machine.deadline());
         apps.chain(self.proxies.deadline())
             .chain(self.memory_due())
+            .chain(self.health_due())
             .chain(self.phase.deadline())
             .chain(self.manager.as_ref().and_then(Manager::deadline))
             .chain(self.strangers.deadline())
@@ -253,6 +255,9 @@ impl Driver {
         }
         if self.memory_due().is_some_and(|at| at <= now) {
             self.look_at_memory();
+        }
+        if self.health_due().is_some_and(|at| at <= now) {
+            self.check_health();
         }
         if self.proxies.deadline().is_some_and(|at| at <= now) {
             self.start_proxy();

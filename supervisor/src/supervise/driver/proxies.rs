@@ -128,6 +128,12 @@ impl Proxies {
         counted.filter(|w| w.id == id).map(|w| w.requests).sum()
     }
 
+    /// Requests that worker `id` has now.
+    pub(super) fn in_flight_of(&self, id: WorkerId) -> u64 {
+        let counted = self.stats().flat_map(|stats| &stats.workers);
+        counted.filter(|w| w.id == id).map(|w| w.in_flight).sum()
+    }
+
     /// No running proxy has anything in flight on a worker that the table `last_named` was the last to name.
     pub(super) fn have_drained(&self, id: WorkerId, last_named: u64) -> bool {
         self.running

@@ -85,16 +85,11 @@ impl Driver {
             generation: worker.generation,
             pid,
             state: worker_state_name(worker.state).to_owned(),
-            in_flight: self
-                .proxies
-                .stats()
-                .flat_map(|stats| &stats.workers)
-                .filter(|worker| worker.id == id)
-                .map(|worker| worker.in_flight)
-                .sum(),
+            in_flight: self.proxies.in_flight_of(id),
             uptime_s: live.map_or(0.0, |live| live.started.elapsed().as_secs_f64()),
             rss_bytes: pid.and_then(proctree::rss_bytes),
             status: live.and_then(|live| live.status.clone()),
+            health: live.and_then(|live| live.health.as_ref()).map(health),
         }
     }
 }
@@ -105,5 +100,13 @@ fn worker_state_name(state: WorkerState) -> &'static str {
         WorkerState::Ready { .. } => "ready",
         WorkerState::Draining { .. } => "draining",
         WorkerState::Stopping { .. } | WorkerState::Killed => "stopping",
+    }
+}
+
+/// `good`, or what was wrong.
+fn health(checked: &Result<(), String>) -> String {
+    match checked {
+        Ok(()) => "good".to_owned(),
+        Err(why) => why.clone(),
     }
 }

@@ -30,6 +30,8 @@ pub struct Policy {
     pub watchdog: Option<Duration>,
     /// A worker is replaced after this time as ready, give or take a tenth.
     pub max_lifetime: Option<Duration>,
+    /// Its health is checked: a worker serves when a check has succeeded, and hangs when several in a row have failed.
+    pub health: bool,
     /// As many processes as this, if requests wait; not fewer than `processes`.
     pub max_processes: u32,
     /// Requests that a worker is given at the same time.
@@ -63,6 +65,8 @@ pub struct Worker {
     pub(super) retires_at: Option<Instant>,
     /// It serves until its successor is ready.
     pub(super) recycling: bool,
+    /// Health checks that failed, in a row.
+    pub(super) failed_checks: u32,
 }
 
 /// What a worker is doing. Each state that waits for something has a deadline.
@@ -74,10 +78,16 @@ pub enum WorkerState {
         #[serde(with = "moment")]
         deadline: Instant,
     },
-    /// Ready, but not for `min_healthy` yet.
+    /// Ready, but not for `min_healthy` yet; with health checks: not healthy for so long yet.
     Proving {
         #[serde(with = "moment")]
         since: Instant,
+        /// Since when its health checks succeed.
+        #[serde(with = "moment::option")]
+        healthy: Option<Instant>,
+        /// It must be healthy by then.
+        #[serde(with = "moment")]
+        deadline: Instant,
     },
     /// In the route table.
     Ready {
@@ -116,6 +126,23 @@ impl Worker {
     pub fn is_ready(&self) -> bool {
         matches!(self.state, WorkerState::Ready { .. })
     }
+
+    /// When a worker that says it is ready is taken at its word (true), or has not become healthy in time (false).
+    pub(super) fn proof_due(&self, policy: &Policy) -> Option<(Instant, bool)> {
+        let WorkerState::Proving {
+            since,
+            healthy,
+            deadline,
+        } = self.state
+        else {
+            return None;
+        };
+        match healthy {
+            _ if !policy.health => Some((since + policy.min_healthy, true)),
+            Some(healthy) => Some((healthy + policy.min_healthy, true)),
+            None => Some((deadline, false)),
+        }
+    }
 }
 
 /// What happens to an app.
@@ -151,6 +178,10 @@ pub enum Event {
     Load(Load),
     /// The worker has pinged its watchdog.
     Alive(WorkerId),
+    /// A health check of the worker has succeeded.
+    Healthy(WorkerId),
+    /// A health check of the worker has failed; why, as in `answered with status 503`.
+    Unhealthy(WorkerId, String),
     /// A request on the worker was over its time; the client has its answer.
     Hung(WorkerId, String),
     /// The worker has had its share (requests, memory): replace it first, then stop it.
@@ -210,6 +241,8 @@ pub enum Report {
     StartTimeout {
         id: WorkerId,
         timeout: Duration,
+        /// It had said that it was ready, but no health check has succeeded.
+        was_ready: bool,
         delay: Option<Duration>,
         failed: bool,
     },

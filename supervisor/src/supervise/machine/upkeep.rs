@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 /// Two workers of an app are not replaced because of their age at the same time; the second waits this long.
 const NEXT_IN_LINE: Duration = Duration::from_secs(1);
 
+/// So many health checks in a row fail before a worker is held to hang.
+const FAILED_CHECKS: u32 = 3;
+
 impl AppMachine {
     /// When a ready worker misses its watchdog, or has reached its age.
     pub(super) fn upkeep_due(&self, worker: &Worker) -> Option<Instant> {
@@ -94,6 +97,40 @@ impl AppMachine {
     pub(super) fn note_life(&mut self, id: WorkerId, now: Instant) {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.alive = now;
+        }
+    }
+
+    pub(super) fn note_health(&mut self, id: WorkerId, now: Instant) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.failed_checks = 0;
+            if let WorkerState::Proving { healthy, .. } = &mut worker.state {
+                healthy.get_or_insert(now);
+            }
+        }
+    }
+
+    /// A worker that has not served yet begins its proof anew; one that serves hangs when it fails again and again.
+    pub(super) fn note_illness(
+        &mut self,
+        id: WorkerId,
+        why: &str,
+        now: Instant,
+        dice: f64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        match &mut worker.state {
+            WorkerState::Proving { healthy, .. } => *healthy = None,
+            WorkerState::Ready { .. } => {
+                worker.failed_checks += 1;
+                if worker.failed_checks >= FAILED_CHECKS {
+                    let why = format!("failed {FAILED_CHECKS} health checks in a row: it {why}");
+                    self.hang(id, &why, now, dice, effects);
+                }
+            }
+            _ => {}
         }
     }
 

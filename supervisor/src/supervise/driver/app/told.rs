@@ -69,10 +69,12 @@ impl AppRun {
             Report::StartTimeout {
                 id,
                 timeout,
+                was_ready,
                 delay,
                 failed,
             } => {
-                let why = format!("was not ready within {timeout:?}");
+                let what = if *was_ready { "healthy" } else { "ready" };
+                let why = format!("was not {what} within {timeout:?}");
                 let next = decision(*delay, *failed);
                 let sentence = self.condemn(*id, Kind::StartTimeout, why, next.clone());
                 let name = sentence.and_then(|sentence| sentence.report.clone());
@@ -85,9 +87,9 @@ impl AppRun {
                         generation = live.generation,
                         pid = live.pid,
                         ?timeout,
-                        status = live.status,
+                        status = live.last_step(),
                         report = name.map(display),
-                        "worker not ready in time; it is killed; {next}"
+                        "worker not {what} in time; it is killed; {next}"
                     );
                 }
                 self.failed_start(*delay, *failed);

@@ -308,6 +308,11 @@ fn deadlines_stand(before: &Before, event: &Event, machine: &AppMachine, now: In
         let Some(known) = before.worker(id) else {
             continue;
         };
+        if let Some((at, _)) = worker.proof_due(machine.policy_of(worker.generation))
+            && next > Some(at)
+        {
+            return Err(format!("nobody will wake at the proof of {id}: {worker:?}"));
+        }
         let (rank_before, deadline_before) = self::rank(known);
         if rank < rank_before {
             return Err(format!("{known:?} became {worker:?}"));
@@ -360,6 +365,8 @@ fn strangers_change_nothing(before: &Before, event: &Event, effects: &[Effect]) 
         | Event::Extend(id, _)
         | Event::Drained(id)
         | Event::Alive(id)
+        | Event::Healthy(id)
+        | Event::Unhealthy(id, _)
         | Event::Hung(id, _)
         | Event::Recycle(id, _)
         | Event::SpawnFailed(id, _)

@@ -14,7 +14,7 @@ use std::time::Instant;
 use world::{Counts, World};
 
 /// As many as an unoptimised build plays in a few seconds.
-const HISTORIES: u64 = 50_000;
+const HISTORIES: u64 = 20_000;
 
 /// Of the environment.
 fn number(name: &str) -> Option<u64> {

@@ -116,6 +116,7 @@ pub(super) fn policy(number: u16) -> Policy {
     let processes = rng.u32(1..4);
     Policy {
         processes,
+        health: rng.u8(..3) == 0,
         max_processes: processes + rng.u32(..4),
         threads: rng.u32(1..4),
         scale_down_after: Duration::from_secs(rng.u64(1..40)),
@@ -148,6 +149,8 @@ pub(super) struct Fate {
     pub(super) life: Option<(Duration, Exit)>,
     /// How often it pings its watchdog; it hangs afterwards.
     pub(super) pings: u8,
+    /// It is ill from so long after it was ready, for so long.
+    pub(super) ill: Option<(Duration, Duration)>,
     /// How long its requests take to finish when it is drained; none: longer than anyone waits.
     pub(super) drains: Option<Duration>,
     /// When it obeys SIGTERM; none: never.
@@ -175,6 +178,7 @@ impl Fate {
         start: Start::Ready(Duration::from_millis(500)),
         life: None,
         pings: u8::MAX,
+        ill: None,
         drains: Some(Duration::from_millis(100)),
         obeys: Some(Duration::from_millis(100)),
         extends: None,
@@ -202,6 +206,7 @@ impl Fate {
             start,
             life: bad(rng).then(|| (seconds(rng, 25), an_exit(rng))),
             pings: if bad(rng) { rng.u8(..4) } else { u8::MAX },
+            ill: bad(rng).then(|| (Duration::from_millis(rng.u64(..9000)), seconds(rng, 30))),
             drains: (!bad(rng)).then(|| seconds(rng, 3)),
             obeys: (!bad(rng)).then(|| seconds(rng, 2)),
             extends: bad(rng).then(|| seconds(rng, 15)),

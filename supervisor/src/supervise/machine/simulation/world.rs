@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// How often a process pings its watchdog; the policies have 15 s.
 const PING_INTERVAL: Duration = Duration::from_secs(7);
+/// How often its health is checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(4);
 /// More ticks than this at one moment are a loop.
 const MOST_TICKS: u32 = 60;
 /// Longer than anything takes in a world that behaves, but the app's own timeouts.
@@ -40,7 +42,7 @@ pub(super) struct Process {
     pub(super) id: WorkerId,
     pub(super) terminated: bool,
     pub(super) killed: bool,
-    ready: bool,
+    ready: Option<Instant>,
     drains: bool,
     pings: u8,
 }
@@ -52,6 +54,7 @@ enum News {
     Exits(Exit),
     Drained,
     Pings,
+    IsChecked,
     Extends,
 }
 
@@ -159,7 +162,7 @@ impl World {
                 let gone = WorkerId::from(n);
                 let is_there = self.processes.iter().any(|process| process.id == gone);
                 let id = if is_there { WorkerId::MAX } else { gone };
-                self.feed(match n % 8 {
+                self.feed(match n % 10 {
                     0 => Event::Ready(id),
                     1 => Event::Exited(id, Exit::Code(1)),
                     2 => Event::SpawnFailed(id, String::new()),
@@ -167,6 +170,8 @@ impl World {
                     4 => Event::Hung(id, String::new()),
                     5 => Event::Recycle(id, String::new()),
                     6 => Event::Alive(id),
+                    7 => Event::Healthy(id),
+                    8 => Event::Unhealthy(id, String::new()),
                     _ => Event::Extend(id, Duration::from_secs(9)),
                 })
             }
@@ -251,7 +256,12 @@ impl World {
             if drains {
                 self.later(id, soon, News::Drained);
             }
-            self.later(id, soon, if ready { News::Pings } else { News::Ready });
+            if ready.is_none() {
+                self.later(id, soon, News::Ready);
+                continue;
+            }
+            self.later(id, soon, News::Pings);
+            self.later(id, soon, News::IsChecked);
         }
     }
 
@@ -349,9 +359,10 @@ impl World {
                 self.feed(Event::Exited(id, exit))
             }
             News::Ready => {
-                self.processes[n].ready = true;
+                self.processes[n].ready = Some(self.now);
                 self.processes[n].pings = fate.pings;
                 self.later(id, PING_INTERVAL, News::Pings);
+                self.later(id, Duration::from_millis(100), News::IsChecked);
                 if let Some((time, exit)) = fate.life {
                     self.later(id, time, News::Exits(exit));
                 }
@@ -369,6 +380,26 @@ impl World {
                     return self.feed(Event::Alive(id));
                 }
                 Ok(())
+            }
+            News::IsChecked => {
+                let policies = [
+                    Some(self.machine.policy),
+                    self.machine.rollout.map(|r| r.policy),
+                ];
+                // As with pings.
+                if !policies.into_iter().flatten().any(|policy| policy.health) {
+                    return Ok(());
+                }
+                self.later(id, CHECK_INTERVAL, News::IsChecked);
+                let since = self.processes[n]
+                    .ready
+                    .map_or(Duration::ZERO, |at| self.now - at);
+                let is_ill = |(from, long)| since >= from && since < from + long;
+                self.feed(if fate.ill.is_some_and(is_ill) {
+                    Event::Unhealthy(id, "answered with status 503".to_owned())
+                } else {
+                    Event::Healthy(id)
+                })
             }
             News::Drained => self.feed(Event::Drained(id)),
             News::Extends => match fate.extends {
@@ -440,7 +471,7 @@ impl World {
                     id: *id,
                     terminated: false,
                     killed: false,
-                    ready: false,
+                    ready: None,
                     drains: false,
                     pings: 0,
                 });
