@@ -17,9 +17,11 @@
 //! - [`control`]: how `paster status` and its siblings talk to `paster serve`.
 //! - [`reports`]: crash reports and the files in which they are kept.
 //! - [`sys`]: what the operating system offers; the only `unsafe`.
+//! - [`background`]: daemon, monitor, log file: what is around a paster in the background.
 //! - [`runtime`]: the composition root of `paster serve`.
 //! - [`cli`]: arguments, output, exit codes.
 
+pub mod background;
 pub mod cli;
 pub mod config;
 pub mod confine;

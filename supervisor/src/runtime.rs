@@ -2,21 +2,24 @@
 //!
 //! Bind early, start late: the addresses are known (and refused, if they must be) before the first process exists.
 
+use crate::background::{self, Launcher, Monitor};
 use crate::config::problem::Problem;
 use crate::confine::cgroup::{self, Stranger};
 use crate::control::protocol::{Answer, Event};
 use crate::control::{self, feed::Feed, journal, server::Feeds};
 use crate::manager::Inherited;
-use crate::plan::spec::Plan;
+use crate::plan::spec::{Plan, User};
 use crate::supervise::access_log;
-use crate::supervise::bind::{Binder, Bound};
+use crate::supervise::bind::{Binder, Bound, Keeping};
 use crate::supervise::driver::{
     Driver, FrozenDriver, Inputs, Order, Outcome, Replan, Surroundings,
 };
 use crate::supervise::launch::Site;
 use crate::supervise::output::Sink;
 use crate::supervise::upgrade::{self, Consent, Descriptors, State};
-use crate::sys::rundir::{RunDir, RunDirError};
+use crate::sys;
+use crate::sys::pidfile::{PidFile, PidFileError};
+use crate::sys::rundir::{self, RunDir, RunDirError};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -26,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -45,6 +49,21 @@ pub struct Serve {
     pub state_dir: PathBuf,
     /// The state of the program whose place is taken.
     pub take_over: Option<File>,
+    /// Whom to become when the addresses are bound.
+    pub identity: Option<User>,
+    pub background: Background,
+}
+
+/// What is around us (`crate::background`).
+#[derive(Default)]
+pub struct Background {
+    /// No terminal is to be used once everything is checked.
+    pub daemon: bool,
+    /// The process that was called waits for us to serve.
+    pub launcher: Option<Launcher>,
+    pub monitor: Option<Monitor>,
+    /// How the server before this one ended, which the monitor has started us for.
+    pub obituary: Option<String>,
 }
 
 /// Facts for the start-up summary.
@@ -60,6 +79,7 @@ pub enum ServeError {
     /// The configuration is invalid.
     Config(Vec<Problem>),
     RunDir(RunDirError),
+    PidFile(PidFileError),
     /// An address or the access log cannot be used; with its hint.
     Setup(String),
     Io(io::Error),
@@ -98,6 +118,8 @@ struct Holdings {
     inherited: Inherited,
     binder: Binder,
     control: UnixListener,
+    pid_file: Option<PidFile>,
+    log: Option<File>,
     proxy_uid: Option<u32>,
     /// Processes in our control groups that are not ours.
     strangers: Vec<Stranger>,
@@ -119,15 +141,39 @@ pub fn consent(serve: &Serve, state: File) -> Result<Consent, ServeError> {
 impl Holdings {
     /// Takes everything anew; refuses before anything is started.
     fn acquire(serve: Serve, mut plan: Plan) -> Result<Holdings, ServeError> {
-        let run_dir = RunDir::open(&serve.run_dir).map_err(ServeError::RunDir)?;
-        // The last worker of a group removes it, so there is something only after a kill.
-        let marker = format!("NOTIFY_SOCKET={}/", run_dir.workers().display());
-        let strangers = cgroup::clear(plan.cgroup_trees(), &run_dir.site_name(), &marker);
+        // Before the addresses, which would only say that they are in use.
+        if let Some(pid) = rundir::holder(&serve.run_dir) {
+            let path = serve.run_dir;
+            return Err(ServeError::RunDir(RunDirError::Running { pid, path }));
+        }
+        if let Some(user) = &serve.identity {
+            rundir::prepare_for(&serve.run_dir, user.uid, user.gid).map_err(ServeError::RunDir)?;
+        }
         let mut listeners = Vec::new();
         let mut binder = serve.binder;
         for address in &plan.listen {
             listeners.extend(binder.bind(address).map_err(ServeError::Setup)?);
         }
+        if let Some(user) = &serve.identity {
+            become_user(user, &listeners)?;
+            // Which the change has undone.
+            serve.background.monitor.map_or(Ok(()), Monitor::follow)?;
+            // As every reload will read it.
+            plan = (serve.replan)().map_err(ServeError::Config)?;
+        }
+        // From here on nothing needs privilege, and what is made belongs to the user.
+        let run_dir = RunDir::open(&serve.run_dir).map_err(ServeError::RunDir)?;
+        // The last worker of a group removes it, so there is something only after a kill.
+        let marker = format!("NOTIFY_SOCKET={}/", run_dir.workers().display());
+        let strangers = cgroup::clear(plan.cgroup_trees(), &run_dir.site_name(), &marker);
+        let pid_file = serve.inherited.pid_file.as_deref().map(PidFile::create);
+        let pid_file = pid_file.transpose().map_err(ServeError::PidFile)?;
+        let log = serve
+            .inherited
+            .log_file
+            .as_deref()
+            .map(background::open_log);
+        let log = log.transpose().map_err(ServeError::Setup)?;
         let forget = binder.drop_stored();
         let unused = binder.unused(&listeners);
         plan.warnings
@@ -148,6 +194,8 @@ impl Holdings {
             inherited: serve.inherited,
             binder,
             control,
+            pid_file,
+            log,
             proxy_uid,
             strangers,
             predecessor: None,
@@ -161,6 +209,10 @@ impl Holdings {
         let driver = state.content;
         let surroundings = &driver.surroundings;
         let binder = Binder::thaw(surroundings.passed.clone(), &mut descriptors)?;
+        let pid_file = match (&surroundings.inherited.pid_file, surroundings.pid_file) {
+            (Some(path), Some(lock)) => Some(PidFile::take_over(path, descriptors.take(lock)?)),
+            _ => None,
+        };
         let plan = (serve.replan)().map_err(ServeError::Config)?;
         Ok(Holdings {
             plan,
@@ -170,6 +222,8 @@ impl Holdings {
             inherited: surroundings.inherited.clone(),
             binder,
             control: descriptors.take(surroundings.control)?.into(),
+            pid_file,
+            log: None,
             proxy_uid: proxy_uid(),
             strangers: Vec::new(),
             predecessor: Some((state.version, driver, descriptors)),
@@ -179,9 +233,21 @@ impl Holdings {
 
 async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), ServeError> {
     // First of all: process 1 gets only the signals that it has handlers for.
-    let mut orders = signals()?;
+    let (order_sender, mut orders) = signals()?;
     let replan = serve.replan.clone();
     let state_dir = serve.state_dir.clone();
+    let around = Background {
+        launcher: serve.background.launcher.take(),
+        obituary: serve.background.obituary.take(),
+        ..serve.background
+    };
+    let front = match &around.launcher {
+        Some(launcher) => Some(tokio::spawn(stop_without_front(
+            launcher.watch()?,
+            order_sender,
+        ))),
+        None => None,
+    };
     let Holdings {
         plan,
         run_dir,
@@ -190,6 +256,8 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         inherited,
         binder,
         control,
+        pid_file,
+        log,
         proxy_uid,
         strangers,
         predecessor,
@@ -212,7 +280,12 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
                 .collect(),
         });
     }
-
+    if let Some(log) = log {
+        background::to_log(&log)?;
+    }
+    if around.daemon {
+        background::to_nowhere(inherited.log_file.is_none())?;
+    }
     let mut outputs = [
         Output::open(|| Box::new(io::stdout())),
         Output::open(|| Box::new(io::stderr())),
@@ -223,6 +296,9 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         Some((_, state, _)) => state.surroundings.events(),
     };
     init_log(stderr.clone(), events.clone());
+    if predecessor.is_none() && inherited.log_file.is_some() {
+        tell_start(&plan, &listeners, around.obituary.as_deref());
+    }
     for stranger in strangers {
         let (pid, group) = (stranger.pid, stranger.group.display());
         tracing::warn!(pid, %group, "a process that paster does not know is in its control group; it is left alone");
@@ -256,9 +332,16 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         events: events.clone(),
         inherited,
         binder,
+        pid_file,
     };
     let mut driver = Driver::new(site, plan, surroundings, listeners, proxy_sender, replan);
     driver.forget_listeners(&forget);
+    if let Some(launcher) = around.launcher {
+        driver.when_up(Box::new(move |words| {
+            front.iter().for_each(JoinHandle::abort);
+            launcher.serving(words);
+        }));
+    }
     match predecessor {
         None => driver.start_all(),
         Some((from, state, descriptors)) => driver.take_over(&from, state, descriptors)?,
@@ -321,6 +404,49 @@ async fn first_plan(
             }
         }
     }
+}
+
+/// The process that was called waits for us; should it be ended (Ctrl-C) before we serve, nobody wants us any more.
+async fn stop_without_front(
+    watch: std::os::unix::net::UnixStream,
+    orders: mpsc::WeakSender<Order>,
+) -> Option<()> {
+    let mut watch = tokio::net::UnixStream::from_std(watch).ok()?;
+    // It says nothing: what can be read is its end.
+    let _ = tokio::io::AsyncReadExt::read(&mut watch, &mut [0]).await;
+    orders.upgrade()?.send(Order::Stop).await.ok()
+}
+
+/// The first lines of a log file; at a terminal there is the summary.
+fn tell_start(plan: &Plan, listeners: &[Bound], obituary: Option<&str>) {
+    if let Some(obituary) = obituary {
+        tracing::error!("{obituary}; it is started again");
+    }
+    let addresses: Vec<&str> = listeners
+        .iter()
+        .map(|bound| bound.info.address.as_str())
+        .collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        pid = std::process::id(),
+        config = %plan.config.display(),
+        listen = addresses.join(" "),
+        "paster starts"
+    );
+    for warning in &plan.warnings {
+        tracing::warn!(hint = warning.hint, "{warning}");
+    }
+}
+
+/// Gives up privilege for good; the socket files that were made with it go along.
+fn become_user(user: &User, listeners: &[Bound]) -> Result<(), ServeError> {
+    for bound in listeners {
+        if let (Some(path), Keeping::Own) = (&bound.path, &bound.keeping) {
+            std::os::unix::fs::lchown(path, Some(user.uid), Some(user.gid))?;
+        }
+    }
+    sys::identity::assume(user.uid, user.gid, &user.groups)
+        .map_err(|error| ServeError::Setup(format!("cannot become user `{}`: {error}", user.name)))
 }
 
 /// Warnings about what was passed to us and is not served.
@@ -478,7 +604,7 @@ fn hold_signals(hold: bool) -> io::Result<()> {
 
 /// Signals, translated into orders. The handlers are in place before the first process is started; what came while another
 /// program made place for us comes now.
-fn signals() -> io::Result<mpsc::Receiver<Order>> {
+fn signals() -> io::Result<(mpsc::WeakSender<Order>, mpsc::Receiver<Order>)> {
     let (sender, orders) = mpsc::channel(16);
     for (signal, order) in ORDERS {
         let mut stream = tokio::signal::unix::signal(SignalKind::from_raw(signal as i32))?;
@@ -490,5 +616,5 @@ fn signals() -> io::Result<mpsc::Receiver<Order>> {
         });
     }
     hold_signals(false)?;
-    Ok(orders)
+    Ok((sender.downgrade(), orders))
 }

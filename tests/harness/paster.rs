@@ -114,6 +114,19 @@ impl Paster {
         run(command)
     }
 
+    /// Runs `paster serve` for `site` with more arguments to its end: for what serves in the background, or not at all.
+    pub(crate) fn serve_and_return(site: &mut Site, arguments: &[&str]) -> CommandResult {
+        run(Paster::serving_command(site, arguments))
+    }
+
+    /// The same as a process that the caller looks after.
+    pub(crate) fn serving_command(site: &mut Site, arguments: &[&str]) -> Command {
+        site.write();
+        let mut command = site.command(PROGRAM);
+        command.args(arguments).env(MARK, site.dir());
+        command
+    }
+
     /// Any `paster` command line, in the directory of `site`.
     pub(crate) fn run(site: &Site, arguments: &[&str]) -> CommandResult {
         let mut command = site.plain_command(PROGRAM);

@@ -6,6 +6,7 @@ mod harness;
 mod autoscale;
 mod crash;
 mod crashes;
+mod daemon;
 mod deadly;
 mod descriptors;
 mod events;

@@ -355,6 +355,47 @@ fn a_listener_that_a_reload_drops_leaves_the_store() {
     assert!(!unix.exists(), "nobody has it any more");
 }
 
+#[test]
+fn an_upgrade_keeps_what_the_manager_has_given() {
+    let (site, manager) = managed(Site::new().actor("home", "/"));
+    let passed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = passed.local_addr().expect("bound").to_string();
+    let copy = passed.try_clone().expect("a descriptor");
+    let site = site.variable("WATCHDOG_USEC", "1000000");
+    let text = site.text();
+    let (_, rest) = text
+        .split_once("\n\n")
+        .expect("the server section is first");
+    let with = |address: &str| {
+        format!("[server:main]\nuse = egg:gunicorn#main\nbind = {address}\n\n{rest}")
+    };
+    let site = site.ini(&with("127.0.0.1:0")).listen_as_configured();
+    let mut paster = site.pass("http", passed).serve();
+    paster.expect_log("the socket `http`");
+    let told_ready = || manager.texts().iter().any(|text| text.contains("READY=1"));
+    paster.wait_for("it says that it is ready", told_ready);
+    assert_eq!(stored(&manager).len(), 1);
+    paster.command(&["upgrade"]).succeeded();
+    manager.wait_for("WATCHDOG=1");
+    paster.command(&["stop", "home"]).succeeded();
+    manager.wait_for_status("1 stopped");
+    paster.command(&["start", "home"]).succeeded();
+
+    // The passed socket is still at hand, and the stored one is still known as stored.
+    paster.edit(|site| site.ini(&with("fd:http")));
+    paster.command(&["reload"]).succeeded();
+    assert_eq!(paster.status().listen, [address]);
+    let texts = manager.texts();
+    let count = |part: &str| texts.iter().filter(|text| text.contains(part)).count();
+    assert_eq!(
+        (count("FDSTORE=1"), count("FDSTOREREMOVE=1")),
+        (0, 1),
+        "{texts:?}"
+    );
+    assert_eq!(count("READY=1"), 1, "only the reload's: {texts:?}");
+    drop(copy);
+}
+
 fn monotonic_micros() -> u64 {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).expect("every Linux");
     Duration::from(now)

@@ -106,9 +106,26 @@ pub(crate) struct RoutesArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    infer_long_args = true,
+    override_usage = "paster serve [OPTIONS] CONFIG [start|stop|restart|status] [KEY=VALUE]..."
+)]
 pub(crate) struct ServeArgs {
-    #[command(flatten)]
-    pub(crate) config: ConfigArgs,
+    /// The INI file (or any URI that Paste Deploy takes)
+    #[arg(required_unless_present = "stop_daemon")]
+    pub(crate) config: Option<String>,
+    /// Global configuration; the first may be start (as --daemon), stop, restart or status
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) vars: Vec<String>,
+    /// Name of the app to serve [default: main]
+    #[arg(short = 'n', long)]
+    pub(crate) app_name: Option<String>,
+    /// Name of the server section [default: main]
+    #[arg(long, value_name = "SECTION")]
+    pub(crate) server_name: Option<String>,
+    /// Listen where this server of egg:PasteScript would, whatever [server:main] says
+    #[arg(short = 's', long, value_name = "TYPE", conflicts_with = "server_name")]
+    pub(crate) server: Option<String>,
     /// Give every app processes of its own [default: one group of processes for all]
     #[arg(long)]
     pub(crate) isolate: bool,
@@ -123,6 +140,30 @@ pub(crate) struct ServeArgs {
     /// configuration's path in $XDG_STATE_HOME or /var/lib]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// Serve in the background; returns when all apps have started
+    #[arg(long)]
+    pub(crate) daemon: bool,
+    /// Write the pid there [default with --daemon: paster.pid]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Append all output there [default with --daemon: paster.log]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+    /// Start paster again when it dies
+    #[arg(long)]
+    pub(crate) monitor_restart: bool,
+    /// Become this user, by name or number, when the addresses are bound; needs root
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// The same with a group
+    #[arg(long)]
+    pub(crate) group: Option<String>,
+    /// Tell whether the configuration is served
+    #[arg(long, conflicts_with = "stop_daemon")]
+    pub(crate) status: bool,
+    /// Stop the paster that serves the configuration or, without CONFIG, has written the pid file
+    #[arg(long)]
+    pub(crate) stop_daemon: bool,
 }
 
 /// A running site: the CONFIG that `paster serve` was given.

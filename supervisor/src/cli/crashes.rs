@@ -79,6 +79,6 @@ fn state_dir(args: &CrashesArgs) -> PathBuf {
         Ok(Answer::Status(status)) if !status.state_dir.is_empty() => {
             PathBuf::from(status.state_dir)
         }
-        _ => statedir::locate(&site::config_path(&args.site.config), None),
+        _ => statedir::locate(&site::config_path(&args.site.config), None, None),
     }
 }

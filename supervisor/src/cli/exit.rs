@@ -4,17 +4,33 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Done.
-    Ok = 0,
+    Ok,
     /// It could not be done: a bad configuration, a failed start.
-    Failed = 1,
+    Failed,
     /// Bad usage (clap's own status too).
-    Usage = 2,
+    Usage,
     /// No `paster serve` runs for this configuration.
-    NotRunning = 3,
+    NotRunning,
+    /// What was told to stop has not ended.
+    StillRunning,
+    /// The status of the server that a monitor has watched.
+    Server(u8),
+}
+
+impl Exit {
+    fn status(self) -> u8 {
+        match self {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::NotRunning | Exit::StillRunning => 3,
+            Exit::Server(status) => status,
+        }
+    }
 }
 
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
-        std::process::ExitCode::from(exit as u8)
+        std::process::ExitCode::from(exit.status())
     }
 }

@@ -1,71 +1,272 @@
 //! `paster serve`
 
-use super::args::ServeArgs;
+mod announce;
+mod service;
+
+use super::args::{ConfigArgs, ServeArgs};
 use super::exit::Exit;
 use super::problems::{self, Severity};
 use super::{output, site};
+use crate::background::{self, Detached, Launcher, Monitored};
 use crate::config::problem::Problem;
 use crate::confine::cgroup;
 use crate::manager::{self, Inherited, Passed};
 use crate::plan::address;
 use crate::plan::build::{self, PlanRequest};
-use crate::plan::spec::{AppKind, AppSpec, Plan};
-use crate::runtime::{self, Serve, ServeError, Started};
+use crate::plan::identity::{self, System};
+use crate::plan::spec::{Listen, Plan};
+use crate::runtime::{self, Background, Serve, ServeError};
 use crate::supervise::bind::Binder;
 use crate::supervise::upgrade::{self, Mode};
 use crate::sys::rundir::{self, RunDirError};
 use crate::sys::statedir;
+use announce::{announce, shell_word};
+use service::{Service, Wish};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Where the original puts them.
+const PID_FILE: &str = "paster.pid";
+const LOG_FILE: &str = "paster.log";
 
 pub(crate) fn run(args: &ServeArgs) -> Exit {
     let mode = match upgrade::take_mode() {
         Ok(mode) => mode,
         Err(error) => return usage(&error),
     };
-    let (inherited, sockets, complaints) = what_we_were_given(mode.as_ref());
-    let mut request = match site::request(&args.config, args.isolate) {
-        Ok(request) => request,
+    let (wish, vars) = service::wish(args);
+    let Some(config) = args.config.as_deref() else {
+        // Only `--stop-daemon` can do without.
+        let file = args.pid_file.as_deref().unwrap_or(Path::new(PID_FILE));
+        return service::stop_by_file(file);
+    };
+    let given = match Given::resolve(args, config, vars, wish, mode.as_ref()) {
+        Ok(given) => given,
         Err(error) => return usage(&error),
     };
-    request.passed = inherited.passed_names();
-    let mut override_listen = Vec::new();
-    for address in &args.listen {
-        match address::listen(address) {
-            Ok(listen) => override_listen.push(listen),
-            Err(error) => return usage(&format!("--listen {address}: {error}")),
-        }
-    }
-    let config = site::config_path(&args.config.config);
-    let run_dir = rundir::locate(&config, args.run_dir.as_deref());
-    // Absolute, because commands are told where it is.
-    let state_dir = statedir::locate(&config, args.state_dir.as_deref());
-    let state_dir = std::path::absolute(&state_dir).unwrap_or(state_dir);
-    let mut serve = Serve {
-        replan: Arc::new(move || replan(&request, &override_listen)),
-        run_dir,
-        inherited,
-        binder: Binder::new(sockets),
-        complaints,
-        state_dir,
-        take_over: None,
-    };
     let result = match mode {
-        Some(Mode::Check(state)) => runtime::consent(&serve, state).map(|consent| {
+        Some(Mode::Check(state)) => runtime::consent(&given.serve, state).map(|consent| {
             output::answer(&serde_json::to_string(&consent).unwrap_or_default());
         }),
         Some(Mode::Exec(state)) => {
-            serve.take_over = Some(state);
+            let serve = Serve {
+                take_over: Some(state),
+                ..given.serve
+            };
             runtime::serve(serve, |_| {})
         }
-        None => runtime::serve(serve, |started| announce(args, started)),
+        None => match given.obey(wish) {
+            Ok(result) => result,
+            Err(exit) => return exit,
+        },
     };
     match result {
         Ok(()) => Exit::Ok,
         Err(error) => {
-            explain(&error, &args.config.config);
+            explain(&error, config);
             Exit::Failed
         }
     }
+}
+
+/// What was typed, resolved.
+struct Given<'a> {
+    args: &'a ServeArgs,
+    config: &'a str,
+    request: Arc<PlanRequest>,
+    serve: Serve,
+}
+
+impl<'a> Given<'a> {
+    fn resolve(
+        args: &'a ServeArgs,
+        config: &'a str,
+        vars: &[String],
+        wish: Wish,
+        mode: Option<&Mode>,
+    ) -> Result<Given<'a>, String> {
+        let (mut inherited, sockets, complaints) = what_we_were_given(mode);
+        let daemon = matches!(wish, Wish::Serve { daemon: true } | Wish::Restart);
+        inherited.pid_file = file(args.pid_file.as_deref(), daemon, PID_FILE)?;
+        inherited.log_file = file(args.log_file.as_deref(), daemon, LOG_FILE)?;
+        let request = ConfigArgs {
+            config: config.to_owned(),
+            vars: vars.to_vec(),
+            app_name: args.app_name.clone(),
+            server_name: args.server_name.clone(),
+        };
+        let mut request = site::request(&request, args.isolate)?;
+        request.server.clone_from(&args.server);
+        request.passed = inherited.passed_names();
+        let mut listen = Vec::new();
+        for address in &args.listen {
+            let parsed = address::listen(address);
+            listen.push(parsed.map_err(|error| format!("--listen {address}: {error}"))?);
+        }
+        let identity = identity::identity(args.user.as_deref(), args.group.as_deref(), &System)
+            .map_err(|refusal| {
+                format!(
+                    "--{}: {}\nhint: {}",
+                    refusal.key, refusal.message, refusal.hint
+                )
+            })?;
+        let path = site::config_path(config);
+        let run_dir = rundir::locate(&path, args.run_dir.as_deref());
+        let uid = identity.as_ref().map(|user| user.uid);
+        // Absolute, because commands are told where it is.
+        let state_dir = statedir::locate(&path, args.state_dir.as_deref(), uid);
+        let state_dir = std::path::absolute(&state_dir).unwrap_or(state_dir);
+        let request = Arc::new(request);
+        let planned = request.clone();
+        let serve = Serve {
+            replan: Arc::new(move || replan(&planned, &listen)),
+            run_dir,
+            inherited,
+            binder: Binder::new(sockets),
+            complaints,
+            state_dir,
+            take_over: None,
+            identity,
+            background: Background {
+                daemon,
+                ..Background::default()
+            },
+        };
+        Ok(Given {
+            args,
+            config,
+            request,
+            serve,
+        })
+    }
+
+    /// Does what is wanted, in whatever process that is.
+    fn obey(self, wish: Wish) -> Result<Result<(), ServeError>, Exit> {
+        let service = Service {
+            config: self.config,
+            run_dir: self.serve.run_dir.clone(),
+        };
+        match wish {
+            Wish::Status => return Err(service.status()),
+            Wish::Stop => return Err(service.stop()),
+            Wish::Restart => {
+                // Nothing is stopped for a configuration that could not be started.
+                if let Err(problems) = build::build(&self.request) {
+                    return Ok(Err(ServeError::Config(problems)));
+                }
+                match service.stop() {
+                    Exit::Ok => {}
+                    exit => return Err(exit),
+                }
+            }
+            Wish::Serve { daemon: true } => {
+                if let Some(pid) = rundir::holder(&self.serve.run_dir) {
+                    output::message(&format!(
+                        "paster already serves {} (pid {pid})",
+                        self.config
+                    ));
+                    return Err(Exit::Ok);
+                }
+            }
+            Wish::Serve { daemon: false } => {}
+        }
+        self.serve()
+    }
+
+    fn serve(mut self) -> Result<Result<(), ServeError>, Exit> {
+        let mut launcher = None;
+        if self.serve.background.daemon {
+            match background::detach() {
+                Ok(Detached::Daemon(daemon)) => launcher = Some(daemon),
+                Ok(Detached::Front(front)) => {
+                    let words = front.wait();
+                    return Err(self.tell_how_it_went(words));
+                }
+                Err(error) => return Ok(Err(ServeError::Io(error))),
+            }
+        }
+        if self.args.monitor_restart {
+            match self.monitor(&mut launcher) {
+                Ok(None) => {}
+                Ok(Some(status)) => return Err(Exit::Server(status)),
+                Err(error) => return Ok(Err(ServeError::Io(error))),
+            }
+        }
+        self.serve.background.launcher = launcher;
+        let log = self.serve.inherited.log_file.clone();
+        let again = self.serve.background.obituary.is_some();
+        Ok(runtime::serve(self.serve, |started| {
+            if !again {
+                announce(self.args, self.config, log.as_deref(), started);
+            }
+        }))
+    }
+
+    /// Goes on as the server (none), or returns the exit status of the monitor.
+    fn monitor(&mut self, launcher: &mut Option<Launcher>) -> io::Result<Option<u8>> {
+        let daemon = self.serve.background.daemon;
+        let monitored = background::monitor(|| {
+            // The server speaks to whoever waits, and writes the log.
+            *launcher = None;
+            if daemon {
+                let _ = background::to_nowhere(true);
+            }
+        })?;
+        match monitored {
+            Monitored::Over(status) => Ok(Some(status)),
+            Monitored::Server { obituary, monitor } => {
+                monitor.follow()?;
+                if let Some(obituary) = &obituary {
+                    self.speak_again(obituary);
+                }
+                self.serve.background.monitor = Some(monitor);
+                self.serve.background.obituary = obituary;
+                Ok(None)
+            }
+        }
+    }
+
+    /// A server that was started again has nobody who waits: all that it says goes to the log from the beginning.
+    fn speak_again(&self, obituary: &str) {
+        match &self.serve.inherited.log_file {
+            None => output::message(&format!("warning: {obituary}; it is started again")),
+            Some(path) => {
+                if let Ok(log) = background::open_log(path) {
+                    let _ = background::to_log(&log);
+                }
+            }
+        }
+    }
+
+    /// The last words of the process that was called.
+    fn tell_how_it_went(&self, words: Option<String>) -> Exit {
+        let log = self.serve.inherited.log_file.as_deref();
+        let log = log.map_or_else(String::new, |log| log.display().to_string());
+        match words {
+            Some(words) => {
+                let pid = rundir::holder(&self.serve.run_dir).unwrap_or_default();
+                output::message(&format!(
+                    "{words}paster serves in the background (pid {pid})"
+                ));
+                Exit::Ok
+            }
+            None => {
+                output::message(&format!(
+                    "error: paster has not come up; what it said after the summary is in {log}"
+                ));
+                Exit::Failed
+            }
+        }
+    }
+}
+
+/// An absolute path: of the file that was named or, for a daemon, of the usual one.
+fn file(named: Option<&Path>, daemon: bool, usual: &str) -> Result<Option<PathBuf>, String> {
+    let path = named.or(daemon.then_some(Path::new(usual)));
+    path.map(std::path::absolute)
+        .transpose()
+        .map_err(|error| format!("no current directory: {error}"))
 }
 
 /// Variables of the service protocol and passed sockets. A program that takes over, or is asked whether it can, has the
@@ -95,10 +296,7 @@ fn usage(error: &str) -> Exit {
     Exit::Usage
 }
 
-fn replan(
-    request: &PlanRequest,
-    override_listen: &[crate::plan::spec::Listen],
-) -> Result<Plan, Vec<Problem>> {
+fn replan(request: &PlanRequest, override_listen: &[Listen]) -> Result<Plan, Vec<Problem>> {
     let mut plan = build::build(request)?;
     cgroup::settle(plan.cgroup_trees()).map_err(|(path, error)| {
         let message = format!("cannot limit groups below {}: {error}", path.display());
@@ -125,106 +323,13 @@ fn explain(error: &ServeError, config: &str) {
                 ));
             }
         }
+        ServeError::PidFile(error) => {
+            output::message(&format!("error: {error}"));
+            output::message(
+                "hint: name another one with --pid-file; with --user that user must be able to write it",
+            );
+        }
         ServeError::Setup(error) => output::message(&format!("error: {error}")),
         ServeError::Io(error) => output::message(&format!("error: cannot start: {error}")),
     }
-}
-
-/// What a person at a terminal wants to know: where, what, and how to go on.
-fn announce(args: &ServeArgs, started: &Started) {
-    if !started.plan.warnings.is_empty() {
-        output::message(&problems::render(&started.plan.warnings, Severity::Warning));
-    }
-    let mut lines = vec![
-        format!(
-            "paster {} serves {}",
-            env!("CARGO_PKG_VERSION"),
-            args.config.config
-        ),
-        String::new(),
-    ];
-    for address in &started.addresses {
-        let url = if address.starts_with("unix:") {
-            address.clone()
-        } else {
-            format!("http://{address}/")
-        };
-        lines.push(format!("  listening on  {url}"));
-    }
-    lines.push(String::new());
-    let mounts: Vec<String> = started
-        .plan
-        .apps
-        .values()
-        .map(|app| app.mounts.join(" "))
-        .collect();
-    let mount_width = mounts.iter().map(String::len).max().unwrap_or(0);
-    let name_width = started.plan.apps.keys().map(String::len).max().unwrap_or(0);
-    for (app, mount) in started.plan.apps.values().zip(&mounts) {
-        let workers = match &app.kind {
-            AppKind::Upstream { .. } => "runs elsewhere".to_owned(),
-            AppKind::Python { .. } | AppKind::Exec { .. } => format!(
-                "{} × {}",
-                plural(app.settings.processes, "process", "processes"),
-                plural(app.settings.threads, "thread", "threads")
-            ),
-        };
-        let kind = match &app.kind {
-            AppKind::Python { .. } => "python".to_owned(),
-            AppKind::Exec { argv, .. } => program_name(argv),
-            AppKind::Upstream { .. } => "upstream".to_owned(),
-        };
-        lines.push(format!(
-            "  {mount:mount_width$}  {:name_width$}  {kind}, {workers}",
-            app.name
-        ));
-    }
-    if let Some(note) = root_note(started.plan) {
-        lines.push(String::new());
-        lines.push(note);
-    }
-    lines.push(String::new());
-    let config = shell_word(&args.config.config);
-    let run_dir = args.run_dir.as_deref().map_or_else(String::new, |dir| {
-        format!(" --run-dir {}", shell_word(&dir.to_string_lossy()))
-    });
-    lines.push("  in another terminal:".to_owned());
-    lines.push(format!("    paster status {config}{run_dir}"));
-    lines.push(format!("    paster restart {config}{run_dir} APP"));
-    lines.push("  Ctrl-C stops (again: at once)".to_owned());
-    lines.push(String::new());
-    output::message(&lines.join("\n"));
-}
-
-/// As it has to be typed in a shell.
-fn shell_word(text: &str) -> String {
-    shlex::try_quote(text).map_or_else(|_| text.to_owned(), std::borrow::Cow::into_owned)
-}
-
-/// As root, apps without a `user` are root too.
-fn root_note(plan: &Plan) -> Option<String> {
-    if !nix::unistd::geteuid().is_root() {
-        return None;
-    }
-    let is_root = |app: &&AppSpec| {
-        app.settings.user.is_none() && !matches!(app.kind, AppKind::Upstream { .. })
-    };
-    let count = plan.apps.values().filter(is_root).count();
-    (count > 0).then(|| {
-        let apps = plural(
-            u32::try_from(count).unwrap_or(u32::MAX),
-            "app runs",
-            "apps run",
-        );
-        format!("  note: {apps} as root; `user = NAME` in [isolate] changes that")
-    })
-}
-
-fn program_name(argv: &[String]) -> String {
-    let program = argv.first().map_or("", String::as_str);
-    program.rsplit('/').next().unwrap_or(program).to_owned()
-}
-
-fn plural(count: u32, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }

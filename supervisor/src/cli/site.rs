@@ -18,6 +18,7 @@ pub(crate) fn request(args: &ConfigArgs, isolate: bool) -> Result<PlanRequest, S
         config: args.config.clone(),
         app_name: args.app_name.clone(),
         server_name: args.server_name.clone(),
+        server: None,
         global_conf,
         isolate,
         passed: Vec::new(),

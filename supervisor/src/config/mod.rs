@@ -26,6 +26,7 @@ mod resolve;
 mod section;
 mod snapshot;
 mod stock;
+pub(crate) use stock::server_types;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -93,6 +93,11 @@ const PYRAMID: EntryPoints = &[
     ),
 ];
 
+/// The server types of PasteScript: entry points that `paster serve --server` can name.
+pub(crate) fn server_types() -> impl Iterator<Item = &'static str> {
+    PASTE_SCRIPT.iter().map(|(_, name, _)| *name)
+}
+
 /// The distribution of that name (any spelling), if it is one of these.
 pub(crate) fn find(name: &str) -> Option<Distribution> {
     let (name, entry_points) = match normalize(name).as_str() {

@@ -12,6 +12,7 @@ use super::units::switch;
 use crate::config::document::Document;
 use crate::config::problem::{Place, Problem};
 use crate::config::python::{self, Environments, Machine};
+use crate::config::server_types;
 use crate::config::tree::{Conf, Node};
 use crate::config::{Kind, Query, Resolved, resolve, uri};
 use crate::confine::probe::Here;
@@ -29,6 +30,8 @@ pub struct PlanRequest {
     pub app_name: Option<String>,
     /// Wins over the fragment.
     pub server_name: Option<String>,
+    /// Name of a server of PasteScript that stands for the server section.
+    pub server: Option<String>,
     /// `KEY=VALUE` of the command line.
     pub global_conf: Conf,
     /// Without it the whole tree is one app.
@@ -51,6 +54,7 @@ impl PlanRequest {
             config: config.to_owned(),
             app_name: None,
             server_name: None,
+            server: None,
             global_conf: Conf::new(),
             isolate: true,
             passed: Vec::new(),
@@ -122,7 +126,11 @@ impl Builder<'_> {
     fn build(&mut self) -> Option<Plan> {
         let document = self.document();
         let (listening, server_files) = self.server(document.as_ref());
-        let app = self.resolve(Kind::App, self.request.app_name.as_ref());
+        let app = self.resolve(
+            &self
+                .request
+                .query(Kind::App, self.request.app_name.as_ref()),
+        );
         let document = app
             .as_ref()
             .map(|app| app.document.clone())
@@ -194,8 +202,8 @@ impl Builder<'_> {
         Document::read(path).ok()
     }
 
-    fn resolve(&mut self, kind: Kind, name: Option<&String>) -> Option<Resolved> {
-        match resolve(&self.request.query(kind, name), self.environments) {
+    fn resolve(&mut self, query: &Query) -> Option<Resolved> {
+        match resolve(query, self.environments) {
             Ok(resolved) => {
                 self.warnings.extend(resolved.warnings.iter().cloned());
                 Some(resolved)
@@ -210,6 +218,21 @@ impl Builder<'_> {
     /// Where to listen, and the files that were read to know it. None with a problem pushed, or where the file itself
     /// cannot be read.
     fn server(&mut self, document: Option<&Document>) -> (Option<Listening>, Vec<PathBuf>) {
+        if let Some(name) = &self.request.server {
+            if !server_types().any(|known| known == name) {
+                let known: Vec<&str> = server_types().collect();
+                let problem =
+                    Problem::new("LookupError", format!("there is no server type `{name}`"));
+                let hint = format!("egg:PasteScript has {}", known.join(", "));
+                self.problems.push(problem.hint(hint));
+                return (None, Vec::new());
+            }
+            let query = Query {
+                uri: format!("egg:PasteScript#{name}"),
+                ..self.request.query(Kind::Server, None)
+            };
+            return self.listen_as(&query);
+        }
         let explicit = self.request.server_name.is_some() || self.request.config.contains('#');
         let Some(document) = document else {
             return (Some(without_server(&self.request.passed)), Vec::new());
@@ -236,7 +259,13 @@ impl Builder<'_> {
             }
             return (Some(without_server(passed)), Vec::new());
         }
-        let Some(server) = self.resolve(Kind::Server, self.request.server_name.as_ref()) else {
+        let name = self.request.server_name.as_ref();
+        self.listen_as(&self.request.query(Kind::Server, name))
+    }
+
+    /// Where the server that `query` names would listen.
+    fn listen_as(&mut self, query: &Query) -> (Option<Listening>, Vec<PathBuf>) {
+        let Some(server) = self.resolve(query) else {
             return (None, Vec::new());
         };
         let place = |key: &str| {

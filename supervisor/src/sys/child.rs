@@ -12,16 +12,28 @@ use nix::unistd::{ForkResult, Pid};
 /// Refuses (in every build) to run in a process with more than one thread, because the child runs
 /// ordinary code that may allocate.
 pub fn fork(child: impl FnOnce()) -> nix::Result<Pid> {
+    if let Some(pid) = split()? {
+        return Ok(pid);
+    }
+    child();
+    exit_now(127)
+}
+
+/// Forks; both processes go on from here. None in the child.
+///
+/// # Errors
+/// As [`fork`].
+///
+/// # Panics
+/// As [`fork`].
+pub fn split() -> nix::Result<Option<Pid>> {
     assert_eq!(thread_count(), 1, "fork needs a single-threaded process");
     // SAFETY: only the calling thread exists (checked above), so no lock can be held by a
     // thread that the child does not have, and any code may run in it.
-    match unsafe { nix::unistd::fork() }? {
-        ForkResult::Parent { child } => Ok(child),
-        ForkResult::Child => {
-            child();
-            exit_now(127)
-        }
-    }
+    Ok(match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Some(child),
+        ForkResult::Child => None,
+    })
 }
 
 fn thread_count() -> usize {

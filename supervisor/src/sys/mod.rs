@@ -8,9 +8,11 @@
 pub mod child;
 pub mod env;
 pub mod fd;
+pub mod identity;
 pub mod mount;
 pub mod net;
 pub mod oom;
+pub mod pidfile;
 pub mod process;
 pub mod proctree;
 pub mod rundir;

@@ -74,6 +74,11 @@ pub fn zombies(known: &[u32]) -> Vec<Pid> {
         .collect()
 }
 
+/// Whether there is such a process and it has not ended.
+pub fn is_running(pid: u32) -> bool {
+    stat(Pid::from_raw(pid.cast_signed())).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
+}
+
 /// Takes the exit status of a child that has ended, so that the kernel can forget it.
 pub fn reap(pid: Pid) {
     let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));

@@ -83,6 +83,75 @@ pub enum RunDirError {
     Io { path: PathBuf, error: io::Error },
 }
 
+/// The pid of the paster that holds the directory `path`, if one does.
+pub fn holder(path: &Path) -> Option<String> {
+    // A directory of ours, so nobody else has put anything in the place of the lock.
+    let mut lock = File::open(path.join("lock")).ok()?;
+    match lock.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let _ = lock.read_to_string(&mut pid);
+            Some(pid.trim().to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Makes the directory for a paster that will run as the user `uid`; only root can. One that exists must be that user's.
+///
+/// # Errors
+/// As [`RunDir::open`].
+pub fn prepare_for(path: &Path, uid: u32, gid: u32) -> Result<(), RunDirError> {
+    let io = |error| RunDirError::Io {
+        path: path.to_path_buf(),
+        error,
+    };
+    make_parent(path)?;
+    // What root left there is empty, or in use.
+    let _ = fs::remove_dir(path);
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => std::os::unix::fs::lchown(path, Some(uid), Some(gid)).map_err(io),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let owner = fs::symlink_metadata(path).map_err(io)?.uid();
+            match owner == uid {
+                true => Ok(()),
+                false => Err(RunDirError::Foreign {
+                    path: path.to_path_buf(),
+                    owner,
+                }),
+            }
+        }
+        Err(error) => Err(io(error)),
+    }
+}
+
+/// The directory above may be shared by the sites of one user: search permission for all lets the unprivileged proxy and
+/// app users through to what is theirs.
+fn make_parent(path: &Path) -> Result<(), RunDirError> {
+    let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    else {
+        return Ok(());
+    };
+    let io = |error| RunDirError::Io {
+        path: path.to_path_buf(),
+        error,
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(parent)
+        .map_err(io)?;
+    // Whoever owns the parent may put another directory in the place of ours.
+    let owner = fs::metadata(parent).map_err(io)?.uid();
+    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+        let path = parent.to_path_buf();
+        return Err(RunDirError::Foreign { path, owner });
+    }
+    Ok(())
+}
+
 impl RunDir {
     /// Creates (0700) and locks the directory, and removes what a killed run left in it.
     pub fn open(path: &Path) -> Result<RunDir, RunDirError> {
@@ -95,25 +164,11 @@ impl RunDir {
                 path: path.to_path_buf(),
             });
         }
-        if let Some(parent) = path.parent() {
-            // Shared by the sites of one user, so it may exist; search permission for all lets the
-            // unprivileged proxy and app users through to what is theirs.
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o711)
-                .create(parent)
-                .map_err(io)?;
-        }
-        if let Some(parent) = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-        {
-            // Whoever owns the parent may put another directory in the place of ours.
-            let owner = fs::metadata(parent).map_err(io)?.uid();
-            if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
-                let path = parent.to_path_buf();
-                return Err(RunDirError::Foreign { path, owner });
-            }
+        make_parent(path)?;
+        let is_anothers = |m: fs::Metadata| m.uid() != 0;
+        if nix::unistd::geteuid().is_root() && fs::symlink_metadata(path).is_ok_and(is_anothers) {
+            // What `--user` has left to somebody else is empty; anything else stays.
+            let _ = fs::remove_dir(path);
         }
         match fs::DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),

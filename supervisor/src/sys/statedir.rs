@@ -9,10 +9,15 @@ use std::path::{Path, PathBuf};
 
 /// Where the state directory of `config` is: `given`, else `$STATE_DIRECTORY`, else a directory named after the file
 /// below `$XDG_STATE_HOME/paster`, `/var/lib/paster` (root), `~/.local/state/paster` or, without a home,
-/// `/var/tmp/paster-UID`.
-pub fn locate(config: &Path, given: Option<&Path>) -> PathBuf {
+/// `/var/tmp/paster-UID`. For the user `uid`, whom we are going to be, the variables of our present user mean nothing.
+pub fn locate(config: &Path, given: Option<&Path>, uid: Option<u32>) -> PathBuf {
     if let Some(given) = given {
         return given.to_path_buf();
+    }
+    if let Some(uid) = uid.filter(|uid| *uid != 0) {
+        return below(config, uid, |name| {
+            std::env::var_os(name).filter(|_| name == "STATE_DIRECTORY")
+        });
     }
     below(config, nix::unistd::geteuid().as_raw(), |name| {
         std::env::var_os(name)

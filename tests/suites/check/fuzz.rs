@@ -31,6 +31,7 @@ fn plan(bytes: &[u8], isolate: bool) {
         global_conf: Default::default(),
         isolate,
         passed: Vec::new(),
+        server: None,
         relative_to: dir.path().to_owned(),
     };
     match build_with(&request, &Bare, &System, &Here::default()) {

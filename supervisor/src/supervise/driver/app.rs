@@ -202,6 +202,13 @@ impl AppRun {
         }
     }
 
+    /// On one line: what its last worker said, else how it ended.
+    pub(super) fn why_it_failed(&self) -> String {
+        let said = self.last_ending.as_ref().and_then(|end| end.status.clone());
+        let ended = || self.last_death.as_ref().map(|death| death.what.clone());
+        said.or_else(ended).unwrap_or_default()
+    }
+
     /// Why the last start failed, for whoever asked for it.
     pub(super) fn failure(&self, what: String) -> Failure {
         let ending = self.last_ending.as_ref();

@@ -63,6 +63,9 @@ pub enum Order {
 /// Reads the configuration again.
 pub type Replan = Arc<dyn Fn() -> Result<Plan, Vec<Problem>> + Send + Sync>;
 
+/// Called once, when every app has had its chance to start, with words for people about those that did not come up.
+pub type WhenUp = Box<dyn FnOnce(&str) + Send>;
+
 /// The receiving ends of everything that reaches the driver.
 pub struct Inputs {
     pub news: mpsc::Receiver<(WorkerId, News)>,
@@ -97,6 +100,7 @@ pub struct Driver {
     phase: Phase,
     /// Every app has had its chance to start.
     came_up: bool,
+    when_up: Option<WhenUp>,
     announced_ready: bool,
     memory_looked_at: Instant,
     upgrade: Option<Upgrade>,
@@ -156,6 +160,7 @@ impl Driver {
             replanning: 0,
             phase: Phase::Running,
             came_up: false,
+            when_up: None,
             announced_ready: false,
             memory_looked_at: Instant::now(),
             upgrade: None,
@@ -165,6 +170,11 @@ impl Driver {
             unheard: Unheard::default(),
             plan,
         }
+    }
+
+    /// Has somebody told when the start is over.
+    pub fn when_up(&mut self, tell: WhenUp) {
+        self.when_up = Some(tell);
     }
 
     /// Starts the proxy and all apps.
@@ -308,8 +318,14 @@ impl Driver {
             }
             self.came_up =
                 self.proxies.accepts() && self.apps.values().all(|app| app.had_its_chance);
+            if self.came_up
+                && let Some(tell) = self.when_up.take()
+            {
+                tell(&self.what_did_not_come_up());
+            }
         }
         if self.came_up
+            && self.phase == Phase::Running
             && !self.announced_ready
             && self.apps.values().all(|app| app.machine.is_settled())
         {
@@ -321,6 +337,15 @@ impl Driver {
                 "all apps are ready"
             );
         }
+    }
+
+    fn what_did_not_come_up(&self) -> String {
+        let failed = self.apps.values().filter(|app| !app.machine.is_settled());
+        let lines = failed.map(|app| {
+            let why = app.why_it_failed();
+            format!("warning: app `{}` has not come up: {why}\n", app.spec.name)
+        });
+        lines.collect()
     }
 }
 

@@ -1,8 +1,9 @@
 //! The proxy processes: the one that accepts, and those that finish what they have.
 
 use super::{Driver, IDS_PER_APP};
+use crate::background;
 use crate::control::kinds;
-use crate::router::message::{FromProxy, Hello, RunAs, Stats, Table, ToProxy, WorkerId};
+use crate::router::message::{AccessLog, FromProxy, Hello, RunAs, Stats, Table, ToProxy, WorkerId};
 use crate::supervise::access_log;
 use crate::supervise::machine::{Event, WorkerState};
 use crate::supervise::proxy_link::{self, Instance, ProxyLink, ProxyNews};
@@ -237,8 +238,19 @@ impl Proxies {
 }
 
 impl Driver {
-    /// After a rotation: the proxy opens a new file, which may have to be made for it.
-    pub(super) fn reopen_logs(&self) {
+    /// After a rotation: our own log file, and the proxy's, which may have to be made for it.
+    pub(super) fn reopen_logs(&mut self) {
+        if let Some(path) = &self.surroundings.inherited.log_file {
+            let opened = background::open_log(path)
+                .and_then(|log| background::to_log(&log).map_err(|error| error.to_string()));
+            if let Err(error) = opened {
+                tracing::error!("{error}; the old one is used further");
+            }
+            // The standard output of a proxy is what ours was at its start.
+            if matches!(self.plan.access_log, AccessLog::Stdout { .. }) {
+                self.replace_proxy();
+            }
+        }
         if let Err(error) = access_log::prepare(&self.plan.access_log, self.site.proxy_uid) {
             tracing::error!("{error}");
         }

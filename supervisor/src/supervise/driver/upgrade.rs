@@ -16,6 +16,7 @@ use crate::supervise::launch::News;
 use crate::supervise::machine::WorkerId;
 use crate::supervise::proxy_link::{self, Instance, ProxyNews};
 use crate::supervise::upgrade::{self, Consent, Descriptors, State, moment};
+use crate::sys::pidfile::PidFile;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -66,6 +67,7 @@ pub struct Surroundings {
     pub inherited: Inherited,
     /// Makes listeners of the addresses of later plans.
     pub binder: Binder,
+    pub pid_file: Option<PidFile>,
 }
 
 /// The same at rest; descriptors are given by their numbers.
@@ -77,6 +79,8 @@ pub struct FrozenSurroundings {
     events: (u64, Vec<ControlEvent>),
     pub inherited: Inherited,
     pub passed: Vec<FrozenSocket>,
+    /// What holds the lock on the pid file.
+    pub pid_file: Option<RawFd>,
 }
 
 impl FrozenSurroundings {
@@ -101,6 +105,10 @@ impl Surroundings {
             events: (pushed, kept.iter().map(|event| (**event).clone()).collect()),
             inherited: self.inherited.clone(),
             passed: self.binder.freeze(descriptors)?,
+            pid_file: match &self.pid_file {
+                Some(file) => Some(descriptors.put(file.lock()?)),
+                None => None,
+            },
         })
     }
 }
@@ -154,6 +162,7 @@ impl Driver {
         self.phase == Phase::Running
             && self.waiters.is_empty()
             && self.replanning == 0
+            && self.came_up
             && self.proxies.accepts()
             && self
                 .apps
