@@ -5,6 +5,7 @@
 //! configuration, the status and the whole log are printed.
 
 pub(crate) mod confinement;
+pub(crate) mod faults;
 pub(crate) mod http;
 mod hygiene;
 pub(crate) mod load;

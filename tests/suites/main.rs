@@ -11,6 +11,7 @@ mod descriptors;
 mod events;
 mod examples;
 mod exec;
+mod faults;
 mod fixtures;
 mod init;
 mod isolation;

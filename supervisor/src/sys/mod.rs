@@ -14,5 +14,6 @@ pub mod oom;
 pub mod process;
 pub mod proctree;
 pub mod rundir;
+pub mod shortage;
 pub mod statedir;
 pub mod wait;
