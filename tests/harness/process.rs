@@ -65,6 +65,10 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
+pub(crate) fn threads(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+}
+
 /// What each open descriptor of `pid` is.
 pub(crate) fn descriptors(pid: u32) -> Vec<String> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {

@@ -28,6 +28,7 @@ mod routing;
 mod status;
 mod stop;
 mod systemd;
+mod torture;
 mod upgrade;
 mod upkeep;
 mod wsgi;

@@ -5,7 +5,7 @@
 
 use super::launch::{self, News, Site, give_to_proxy};
 use super::machine::WorkerId;
-use super::notify::{self, Notice};
+use super::notify::{self, Notice, Throttle};
 use super::output::{self, Ring, Stream};
 use super::readiness;
 use super::upgrade::Descriptors;
@@ -352,6 +352,8 @@ impl Task {
             }
         };
         let mut datagram = vec![0; 4096];
+        let mut throttle = Throttle::new(Instant::now());
+        let mut deaf_until: Option<Instant> = None;
         loop {
             let said = tokio::select! {
                 line = link.next() => match line {
@@ -378,11 +380,17 @@ impl Task {
                         continue;
                     }
                 },
-                received = notify.recv(&mut datagram) => {
+                () = sleep_until(deaf_until), if deaf_until.is_some() => {
+                    deaf_until = None;
+                    continue;
+                }
+                // Not before its pid is known, which comes another way.
+                received = notify.recv(&mut datagram), if *spawned && deaf_until.is_none() => {
                     let Ok(length) = received else {
-                        tokio::time::sleep(shortage::PAUSE).await;
+                        deaf_until = Some(Instant::now() + shortage::PAUSE);
                         continue;
                     };
+                    deaf_until = throttle.took(Instant::now());
                     for notice in notify::parse(&datagram[..length]) {
                         let said = match notice {
                             Notice::Ready if *ready => continue,
@@ -418,5 +426,12 @@ async fn tell(link: &mut Framed<UnixStream, LinesCodec>, message: &impl Serializ
     if let Ok(mut line) = serde_json::to_vec(message) {
         line.push(b'\n');
         let _ = shortage::write_all_async(link.get_mut(), &line).await;
+    }
+}
+
+async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }

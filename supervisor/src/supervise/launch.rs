@@ -113,23 +113,26 @@ pub fn launch(
     launched
 }
 
-/// Removes what belonged to a worker, when the system lets us.
+/// Removes what belonged to a worker, when the system lets us. A directory may hold anything that a program has put there.
 pub(super) async fn remove(files: Vec<PathBuf>) {
-    for file in files {
-        loop {
-            let removed = if file.is_dir() {
-                fs::remove_dir_all(&file)
-            } else {
-                fs::remove_file(&file)
-            };
-            match removed {
-                Err(error) if shortage::will_pass(&error) => {
-                    tokio::time::sleep(shortage::PAUSE).await;
-                }
-                // Gone, or never there.
-                Ok(()) | Err(_) => break,
+    let work = tokio::task::spawn_blocking(move || {
+        for file in files {
+            while let Err(error) = remove_one(&file)
+                && shortage::will_pass(&error)
+            {
+                std::thread::sleep(shortage::PAUSE);
             }
         }
+    });
+    // It does not panic.
+    let _ = work.await;
+}
+
+fn remove_one(file: &Path) -> io::Result<()> {
+    if file.is_dir() {
+        fs::remove_dir_all(file)
+    } else {
+        fs::remove_file(file)
     }
 }
 
