@@ -93,6 +93,9 @@ impl From<io::Error> for ServeError {
 
 /// Lines that the writer threads hold for a slow terminal; beyond that they are dropped and counted.
 const BUFFERED_LINES: usize = 16 * 1024;
+/// Threads for what blocks: reading configurations and `/proc`. Where tokio finds none, and the system gives none, it panics.
+const HELPERS: usize = 8;
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// How long the last answers on the control socket may take.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
@@ -101,7 +104,11 @@ pub fn serve(serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), ServeE
     // One thread, and it is the main one: parent-death signals fire on the death of the thread that forked (prctl(2)).
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(HELPERS)
+        .thread_keep_alive(FOR_EVER)
         .build()?;
+    // The first helper stays, so that there is one also when the system has no thread for us.
+    runtime.spawn_blocking(|| ());
     let result = runtime.block_on(run(serve, announce));
     // A configuration that is being read when we leave is not waited for.
     runtime.shutdown_background();

@@ -2,7 +2,7 @@
 """End-to-end benchmarks of paster, with peers in the same run where they are installed.
 
     cargo build --release && python3 tests/bench/run.py            # everything
-    python3 tests/bench/run.py hop --rounds 5 --seconds 5          # one of: hop, python, restart, kill, memory, start
+    python3 tests/bench/run.py hop --rounds 5 --seconds 5          # some of: hop, python, restart, kill, proxy, memory, start, ondemand
 
 CPU time is that of the whole process tree, from /proc; ratios matter, absolute times depend on the machine.
 Needs `wrk` for `hop` and `python`; `nginx` is the peer of `hop`. What is missing is named and left out.
@@ -132,6 +132,13 @@ def cpu_seconds(pid, match=None):
         except OSError:
             pass
     return total
+
+
+def own_cpu_seconds(pid):
+    """User and system time of one process."""
+    with open("/proc/%d/stat" % pid) as stream:
+        fields = stream.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 def memory(pid):
@@ -300,8 +307,8 @@ def bench_python(args, directory):
 class Load:
     """Open-loop GETs at a fixed rate: a slow answer does not slow the next request down."""
 
-    def __init__(self, port, rate):
-        self.port, self.rate = port, rate
+    def __init__(self, port, rate, path="/"):
+        self.port, self.rate, self.path = port, rate, path
         self.results = []
         self.stopping = threading.Event()
         self.threads = []
@@ -321,10 +328,10 @@ class Load:
         began = time.monotonic()
         try:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
-            connection.request("GET", "/")
+            connection.request("GET", self.path)
             status = connection.getresponse().status
             connection.close()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             status = type(error).__name__
         self.results.append((status, time.monotonic() - began))
 
@@ -380,6 +387,27 @@ def bench_kill(args, directory):
         report("%d times kill -9 of the only worker, under 200 requests/s" % args.rounds, load.finish())
 
 
+def bench_proxy(args, directory):
+    """kill -9 of the proxy under 200 requests/s: how long until clients are served again on the same listener."""
+    with Paster(directory, "[app:main]\nuse = hello:factory\n") as paster:
+        paster.wait_ready()
+        workers = [worker["pid"] for worker in paster.status()["apps"][0]["workers"]]
+        load = Load(paster.port, 200)
+        times = []
+        for _ in range(max(args.rounds, 5)):
+            time.sleep(2)  # a proxy that has lived for less than a second is not replaced at once
+            pid = paster.status()["proxy"]["pid"]
+            killed = time.monotonic()
+            os.kill(pid, signal.SIGKILL)
+            wait_for("an answer", lambda: answers(paster.port))
+            times.append((time.monotonic() - killed) * 1e3)
+            wait_for("a new proxy", lambda: paster.status()["proxy"]["pid"] not in (None, pid))
+        report("%d times kill -9 of the proxy, under 200 requests/s" % len(times), load.finish())
+        print("  served again after: median %.0f ms (%.0f to %.0f)" % (statistics.median(times), min(times), max(times)))
+        same = workers == [worker["pid"] for worker in paster.status()["apps"][0]["workers"]]
+        print("  workers: %s" % ("the same" if same else "OTHERS"))
+
+
 def bench_memory(_args, directory):
     """Memory of supervisor, proxy and keepers with 20 apps."""
     apps = "".join("[app:a%d]\nuse = hello:factory\n" % n for n in range(20))
@@ -392,6 +420,53 @@ def bench_memory(_args, directory):
         print("  proxy       %.1f  %.1f" % tuple(n / 1e6 for n in memory(paster.status()["proxy"]["pid"])))
         print("  each keeper %.1f  %.2f (mean of %d)" % (
             statistics.mean(rss for rss, _ in keepers) / 1e6, statistics.mean(pss for _, pss in keepers) / 1e6, len(keepers)))
+
+
+def bench_ondemand(_args, directory):
+    """300 apps on demand: what they cost asleep; ten of them woken while another app is under load."""
+    count, woken, seconds = 300, 10, 20
+    apps = "".join("[app:a%d]\nuse = hello:factory\n[isolate:a%d]\nidle_timeout = 1h\n" % (n, n) for n in range(count))
+    routes = "".join("/a%d = a%d\n" % (n, n) for n in range(count))
+    clean = "/clean = clean\n[app:clean]\nuse = hello:factory\n"
+
+    def figures(paster):
+        pids = (paster.process.pid, paster.status()["proxy"]["pid"])
+        return pids, [tuple(n / 1e6 for n in memory(pid)) for pid in pids], len(children(paster.process.pid))
+
+    def serving(paster):
+        status = paster.status()
+        return status and status["proxy"]["pid"] and all(app["state"] in ("idle", "ready") for app in status["apps"])
+
+    print("\nApps on demand (memory in MB: resident, proportional)")
+    for title, text in (("none", clean), ("%d asleep" % count, routes + clean + apps)):
+        with Paster(directory, "[composite:main]\nuse = egg:Paste#urlmap\n" + text) as paster:
+            wait_for("the site", lambda: serving(paster))
+            started = (time.monotonic() - paster.started) * 1e3
+            pids, sizes, processes = figures(paster)
+            before = [own_cpu_seconds(pid) for pid in pids]
+            time.sleep(seconds)
+            cpu = [(own_cpu_seconds(pid) - old) / seconds * 1e3 for pid, old in zip(pids, before)]
+            print("  %s: all there after %.0f ms, %d processes" % (title, started, processes))
+            for name, size, used in zip(("supervisor", "proxy"), sizes, cpu):
+                print("    %-10s  %.1f  %.1f, CPU %.2f ms a second" % (name, *size, used))
+            if text is clean:
+                continue
+            load, times = Load(paster.port, 100, "/clean"), []
+
+            def wake(number):
+                began = time.monotonic()
+                if not answers(paster.port, "/a%d" % number):
+                    raise SystemExit("error: a%d did not answer" % number)
+                times.append((time.monotonic() - began) * 1e3)
+
+            threads = [threading.Thread(target=wake, args=(number * 30,)) for number in range(woken)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            time.sleep(1)
+            report("  %d of them woken at once, beside 100 requests/s to another app" % woken, load.finish())
+            print("    first answers after %.0f ms (%.0f to %.0f)" % (statistics.median(times), min(times), max(times)))
 
 
 def is_keeper(pid):
@@ -414,7 +489,8 @@ def bench_start(args, directory):
 
 
 BENCHES = collections.OrderedDict(
-    hop=bench_hop, python=bench_python, restart=bench_restart, kill=bench_kill, memory=bench_memory, start=bench_start)
+    hop=bench_hop, python=bench_python, restart=bench_restart, kill=bench_kill, proxy=bench_proxy, memory=bench_memory,
+    start=bench_start, ondemand=bench_ondemand)
 
 
 def main():

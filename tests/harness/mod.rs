@@ -4,7 +4,9 @@
 //! `Paster` is dropped it is stopped, and what it must not leave behind is looked for (`hygiene`). After a failure the
 //! configuration, the status and the whole log are printed.
 
+mod build;
 pub(crate) mod confinement;
+pub(crate) mod faults;
 pub(crate) mod http;
 mod hygiene;
 pub(crate) mod load;
@@ -16,6 +18,7 @@ mod site;
 pub(crate) mod status;
 pub(crate) mod venv;
 
+pub(crate) use build::built;
 pub(crate) use load::Load;
 pub(crate) use paster::Paster;
 pub(crate) use site::Site;

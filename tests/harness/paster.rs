@@ -241,7 +241,7 @@ impl Paster {
     }
 
     /// Conditions are polled by this; a process for each look would be a load.
-    fn try_status(&self) -> Option<Status> {
+    pub(crate) fn try_status(&self) -> Option<Status> {
         let answer = self.ask("GET /v1/status", "")?;
         serde_json::from_str(&answer).ok()
     }

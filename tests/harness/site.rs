@@ -134,6 +134,20 @@ impl Site {
         self
     }
 
+    /// A variable in the environment of paster.
+    pub(crate) fn env(mut self, name: &str, value: &Path) -> Site {
+        self.environment
+            .push((name.to_owned(), value.display().to_string()));
+        self
+    }
+
+    /// What [`Site::env`] has added.
+    pub(crate) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The whole INI file instead of one made from parts.
     pub(crate) fn ini(mut self, text: &str) -> Site {
         self.verbatim = Some(text.to_owned());

@@ -141,21 +141,25 @@ fn the_delay_between_attempts_grows() {
     paster.expect_log("exited with status 9");
     paster.allow_log("crash loop");
     paster.wait_until("it is failed", |s| s.app("loop").state == "failed");
-    let delays: Vec<u64> = paster
-        .stderr()
-        .text()
-        .lines()
-        .filter(|line| line.contains("exited with status 9"))
-        .filter_map(|line| line.split("next start in ").nth(1))
-        .filter_map(|delay| match delay.split(' ').next()? {
-            ms if ms.ends_with("ms") => ms.trim_end_matches("ms").parse().ok(),
-            seconds => {
-                let seconds: f64 = seconds.trim_end_matches('s').parse().ok()?;
-                Some((seconds * 1000.0).round() as u64)
-            }
-        })
-        .collect();
-    assert!(delays.len() >= 4, "{delays:?}");
+    let delays = || -> Vec<u64> {
+        paster
+            .stderr()
+            .text()
+            .lines()
+            .filter(|line| line.contains("exited with status 9"))
+            .filter_map(|line| line.split("next start in ").nth(1))
+            .filter_map(|delay| match delay.split(' ').next()? {
+                ms if ms.ends_with("ms") => ms.trim_end_matches("ms").parse().ok(),
+                seconds => {
+                    let seconds: f64 = seconds.trim_end_matches('s').parse().ok()?;
+                    Some((seconds * 1000.0).round() as u64)
+                }
+            })
+            .collect()
+    };
+    // The log is read by another thread.
+    paster.wait_for("four pauses", || delays().len() >= 4);
+    let delays = delays();
     // 50, 100, 200 and then the maximum, each times 0.75 to 1.25.
     for (delay, nominal) in delays.iter().zip([50, 100, 200, 2000]) {
         // Seconds are shown with one digit.

@@ -1,11 +1,11 @@
 //! The examples do what their README says.
 
+use crate::harness::built;
 use crate::harness::venv::root;
 use crate::harness::{Paster, Site, process};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 
 /// A copy of `examples/NAME` beside copies of the others that it refers to; `ini` is served.
 fn example(name: &str, ini: &str) -> Site {
@@ -24,25 +24,6 @@ fn copied(site: Site, from: &Path) -> Site {
         }
     }
     site
-}
-
-/// The program of hello-rust, which `cargo test` of this package alone does not build.
-fn hello_rust() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let build = || {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "-p", "hello-rust"])
-            .current_dir(root())
-            .output()
-            .expect("cargo runs");
-        assert!(
-            built.status.success(),
-            "{}",
-            String::from_utf8_lossy(&built.stderr)
-        );
-        Path::new(env!("CARGO_BIN_EXE_paster")).with_file_name("hello-rust")
-    };
-    BUILT.get_or_init(build).clone()
 }
 
 /// The number after `label` in a table of the pages of `crash`.
@@ -151,7 +132,7 @@ fn salmon_serves_anywhere_with_listen() {
 
 #[test]
 fn hello_rust_greets_and_keeps_what_is_written() {
-    let run = format!("exec:{}", hello_rust().display());
+    let run = format!("exec:{}", built("hello-rust").display());
     let site = example("hello-rust", "site.ini");
     let text = site.text().replace("exec:./run", &run);
     let paster = site.ini(&text).serve();
@@ -174,7 +155,7 @@ fn mixed_serves_three_languages() {
         .arg("--version")
         .output()
         .is_ok_and(|output| output.status.success());
-    let run = format!("exec:{}", hello_rust().display());
+    let run = format!("exec:{}", built("hello-rust").display());
     let site = example("mixed", "site.ini");
     let text = site.text().replace("exec:../hello-rust/run", &run);
     let paster = site.ini(&text).serve_unready();

@@ -166,7 +166,6 @@ fn nothing_is_left_of_a_supervisor_that_was_killed_while_it_started() {
             .server("program", "/program", "--boot 30")
             .actor("third", "/third");
         let mut paster = site.serve_unready();
-        paster.allow_log("the control socket failed");
         let has_pid = |s: &crate::harness::Status, app: &str| {
             s.app(app).workers.iter().any(|w| w.pid.is_some())
         };

@@ -6,6 +6,7 @@ use super::protocol::{Answer, Command, Event};
 use super::query::Query;
 use super::stream::{self, Body};
 use crate::config::problem::Problem;
+use crate::sys::shortage::Complaints;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -80,6 +81,7 @@ pub async fn serve(
     };
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut doorkeeper = Doorkeeper::default();
+    let mut complaints = Complaints::default();
     loop {
         let place = places.clone().acquire_owned().await;
         match listener.accept().await {
@@ -99,7 +101,9 @@ pub async fn serve(
                 }
             },
             Err(error) => {
-                tracing::warn!(%error, "cannot accept on the control socket");
+                if complaints.are_due() {
+                    tracing::warn!(%error, "cannot accept on the control socket, trying again");
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

@@ -4,13 +4,13 @@ use super::message::{CONFIG_FD, HOST_FD, KeeperSpec, LISTENER_FD};
 use crate::confine::Failure;
 use crate::confine::failure::failed;
 use crate::confine::worker::Prepared;
-use crate::sys::{child, fd};
+use crate::sys::{child, fd, shortage};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Pid, Uid};
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::AsRawFd;
 
 /// Forks and executes the worker; returns its pid once the exec has succeeded.
@@ -30,7 +30,8 @@ pub(super) fn launch(spec: &KeeperSpec, prepared: Option<&Prepared>) -> Result<P
     let keeper = Pid::this();
     let pid = child::fork(|| {
         let Err(failure) = become_worker(spec, prepared, &argv, keeper, failure_writer.as_raw_fd());
-        let _ = write!(failure_writer, "{}\n{}", failure.step, failure.error);
+        let text = format!("{}\n{}", failure.step, failure.error);
+        let _ = shortage::write_all(&mut failure_writer, text.as_bytes());
     })
     .map_err(failed("fork"))?;
     drop(failure_writer);

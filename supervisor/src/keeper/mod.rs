@@ -10,9 +10,12 @@ pub mod message;
 mod watch;
 
 use crate::confine::Failure;
+use crate::confine::failure::failed;
 use crate::confine::worker::{self, Prepared};
+use crate::sys::shortage;
 use message::{FromKeeper, KeeperSpec, ToKeeper};
 use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -38,22 +41,17 @@ fn run() -> std::io::Result<()> {
     crate::sys::fd::cloexec_from(3)?;
     // It was executed by another name.
     let _ = nix::sys::prctl::set_name(c"paster-keeper");
-    // A session of its own: the terminal's Ctrl-C is for the supervisor, which tells us.
-    let _ = nix::unistd::setsid();
-    nix::sys::prctl::set_child_subreaper(true)?;
-    // The end of the supervisor is the end of the link; should someone have stopped this process, this lets it see that.
-    nix::sys::prctl::set_pdeathsig(Signal::SIGCONT)?;
-    let mut reader = BufReader::new(link.try_clone()?);
+    let mut reader = BufReader::new(&link);
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(()); // the supervisor is gone already
     }
     let mut spec: KeeperSpec = serde_json::from_str(&line)?;
-    let mut link = Link { stream: link };
-    let signals = watch::block_signals()?;
+    let mut link = Link { stream: &link };
     let confinement = spec.confinement.take();
-    match start(&spec, confinement) {
-        Ok((pid, prepared)) => {
+    let started = prepare().and_then(|signals| Ok((start(&spec, confinement)?, signals)));
+    match started {
+        Ok(((pid, prepared), signals)) => {
             link.send(&FromKeeper::Spawned {
                 pid: pid.as_raw().cast_unsigned(),
             });
@@ -62,16 +60,26 @@ fn run() -> std::io::Result<()> {
                 let _ = crate::sys::fd::inherit(fd);
             }
             let group = prepared.as_ref().and_then(Prepared::group);
-            watch::watch(pid, group, &mut link, &mut reader, &signals)
+            watch::watch(pid, group, &mut link, &mut reader, &signals);
         }
         Err(failure) => {
             link.send(&FromKeeper::Failed {
                 step: failure.step,
                 error: failure.error,
             });
-            Ok(())
         }
     }
+    Ok(())
+}
+
+/// What this process needs to be before it starts a worker.
+fn prepare() -> Result<SignalFd, Failure> {
+    // A session of its own: the terminal's Ctrl-C is for the supervisor, which tells us.
+    let _ = nix::unistd::setsid();
+    nix::sys::prctl::set_child_subreaper(true).map_err(failed("subreaper"))?;
+    // The end of the supervisor is the end of the link; should someone have stopped this process, this lets it see that.
+    nix::sys::prctl::set_pdeathsig(Signal::SIGCONT).map_err(failed("parent-death signal"))?;
+    watch::block_signals().map_err(failed("signals"))
 }
 
 /// Prepares the confinement, if one is asked for, and starts the worker in it.
@@ -92,15 +100,15 @@ fn start(
 }
 
 /// The sending half towards the supervisor. A supervisor that is gone is noticed by the reading half.
-struct Link {
-    stream: UnixStream,
+struct Link<'a> {
+    stream: &'a UnixStream,
 }
 
-impl Link {
+impl Link<'_> {
     fn send(&mut self, message: &FromKeeper) {
         if let Ok(mut line) = serde_json::to_vec(message) {
             line.push(b'\n');
-            let _ = self.stream.write_all(&line);
+            let _ = shortage::write_all(&mut self.stream, &line);
         }
     }
 }

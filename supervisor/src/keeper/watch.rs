@@ -3,8 +3,8 @@
 use super::message::{Ended, Exit, FromKeeper, ToKeeper, Usage};
 use super::{Link, parse};
 use crate::confine::cgroup::Group;
-use crate::sys::proctree;
 use crate::sys::wait::{self, End, Reaped};
+use crate::sys::{proctree, shortage};
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,13 +12,13 @@ use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use std::io::{self, BufRead, BufReader};
+use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// Blocks what would end the keeper by accident, and makes the death of children readable.
-pub(super) fn block_signals() -> io::Result<SignalFd> {
+pub(super) fn block_signals() -> nix::Result<SignalFd> {
     let mut ignored = SigSet::empty();
     for signal in [
         Signal::SIGINT,
@@ -33,10 +33,7 @@ pub(super) fn block_signals() -> io::Result<SignalFd> {
     ignored.thread_block()?;
     let mut children = SigSet::empty();
     children.add(Signal::SIGCHLD);
-    Ok(SignalFd::with_flags(
-        &children,
-        SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
-    )?)
+    SignalFd::with_flags(&children, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }
 
 /// Serves the supervisor until the worker has ended; then, or when the supervisor is gone, leaves nothing alive.
@@ -44,9 +41,9 @@ pub(super) fn watch(
     worker: Pid,
     group: Option<&Group>,
     link: &mut Link,
-    messages: &mut BufReader<UnixStream>,
+    messages: &mut BufReader<&UnixStream>,
     children: &SignalFd,
-) -> io::Result<()> {
+) {
     let mut was_killed = false;
     loop {
         if let Some(mut ended) = reap(worker) {
@@ -57,9 +54,9 @@ pub(super) fn watch(
             }
             link.send(&FromKeeper::Exited(ended));
             end_rest(group);
-            return Ok(());
+            return;
         }
-        let message_waits = !messages.buffer().is_empty() || wait_for_input(messages, children)?;
+        let message_waits = !messages.buffer().is_empty() || wait_for_input(messages, children);
         while let Ok(Some(_)) = children.read_signal() {}
         if message_waits {
             let mut line = String::new();
@@ -67,7 +64,7 @@ pub(super) fn watch(
                 Ok(0) | Err(_) => {
                     // The supervisor is gone: nothing may outlive it.
                     end_rest(group);
-                    return Ok(());
+                    return;
                 }
                 Ok(_) => was_killed |= obey(worker, group, &line),
             }
@@ -91,9 +88,11 @@ fn obey(worker: Pid, group: Option<&Group>, line: &str) -> bool {
             if let Some(group) = group {
                 group.kill();
             }
-            for pid in proctree::descendants(Pid::this()) {
+            // Whom we cannot see at the moment is found when the worker has ended.
+            for pid in proctree::descendants(Pid::this()).unwrap_or_default() {
                 let _ = kill(pid, Signal::SIGKILL);
             }
+            let _ = kill(worker, Signal::SIGKILL);
         }
         None => {}
     }
@@ -101,15 +100,19 @@ fn obey(worker: Pid, group: Option<&Group>, line: &str) -> bool {
 }
 
 /// True when a message (or end of file) from the supervisor can be read.
-fn wait_for_input(messages: &BufReader<UnixStream>, children: &SignalFd) -> io::Result<bool> {
+fn wait_for_input(messages: &BufReader<&UnixStream>, children: &SignalFd) -> bool {
     let mut fds = [
         PollFd::new(messages.get_ref().as_fd(), PollFlags::POLLIN),
         PollFd::new(children.as_fd(), PollFlags::POLLIN),
     ];
     match poll(&mut fds, PollTimeout::NONE) {
-        Ok(_) => Ok(fds[0].any().unwrap_or(true)),
-        Err(Errno::EINTR) => Ok(false),
-        Err(error) => Err(error.into()),
+        Ok(_) => fds[0].any().unwrap_or(true),
+        Err(Errno::EINTR) => false,
+        // No memory, says poll(2): the worker lives on meanwhile.
+        Err(_) => {
+            std::thread::sleep(shortage::PAUSE);
+            false
+        }
     }
 }
 
@@ -160,7 +163,7 @@ fn end_rest(group: Option<&Group>) {
 /// the last one. Orphans of the killed become our children (we are their subreaper), so `ECHILD` is the end.
 fn kill_descendants() {
     loop {
-        for pid in proctree::descendants(Pid::this()) {
+        for pid in proctree::descendants(Pid::this()).unwrap_or_default() {
             let _ = kill(pid, Signal::SIGKILL);
         }
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {

@@ -3,6 +3,7 @@
 
 use super::body::ResponseBody;
 use crate::router::message::{AccessLog, LogFormat, Worker};
+use crate::sys::shortage::Complaints;
 use http::header::{REFERER, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
@@ -306,6 +307,7 @@ impl Sink {
 }
 
 fn write_all(mut sink: Sink, format: LogFormat, lines: &Receiver<Message>, dropped: &AtomicU64) {
+    let mut complaints = Complaints::default();
     loop {
         let message = match lines.try_recv() {
             Ok(message) => message,
@@ -330,7 +332,9 @@ fn write_all(mut sink: Sink, format: LogFormat, lines: &Receiver<Message>, dropp
             Message::Entry(entry) => writeln!(sink.writer(), "{}", entry.line(format)),
             Message::Reopen => sink.reopen(),
         };
-        if let Err(error) = done {
+        if let Err(error) = done
+            && complaints.are_due()
+        {
             tracing::warn!(%error, "cannot write the access log");
         }
     }

@@ -8,7 +8,8 @@ use super::queue::AppQueue;
 use super::snapshot::{Keeper, Snapshot};
 use super::thread::{Shared, start};
 use crate::router::message::{AppStats, FromProxy, Hello, ListenerInfo, Stats, Table, ToProxy};
-use std::io::{self, BufRead, BufReader, Write};
+use crate::sys::shortage;
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -249,13 +250,13 @@ impl Control {
         }
     }
 
-    /// Writes a line. An error means that the supervisor is gone; the reader notices that too, and ends the process.
+    /// Writes a line, in a shortage later: a lost one would never be made up for. An error means that the supervisor is gone; the reader notices that too, and ends the process.
     fn told(&mut self, message: &FromProxy) {
         let Ok(mut line) = serde_json::to_vec(message) else {
             return;
         };
         line.push(b'\n');
-        if let Err(error) = self.socket.write_all(&line) {
+        if let Err(error) = shortage::write_all(&mut self.socket, &line) {
             tracing::debug!(%error, "cannot tell the supervisor");
         }
     }

@@ -59,6 +59,8 @@ pub fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_max_level(tracing::Level::INFO)
+        // Else it complains of a log that cannot be written by a panic.
+        .log_internal_errors(false)
         .try_init();
     match inherited::control().and_then(control::run) {
         Ok(code) => code,

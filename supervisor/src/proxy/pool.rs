@@ -7,6 +7,7 @@ use super::socket::Socket;
 use super::upstream::Upstream;
 use super::worker_io::{Traffic, WorkerIo};
 use crate::router::message::{WorkerAddress, WorkerId};
+use crate::sys::shortage;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::cell::RefCell;
@@ -115,7 +116,8 @@ fn millis(duration: Duration) -> u64 {
 /// Why there is no connection.
 #[derive(Debug)]
 pub(super) enum ConnectError {
-    /// The worker's backlog is full: it lives, but is busy.
+    /// Not now: the worker's backlog is full (an immediate `EAGAIN` of a unix socket), or we are short of descriptors or
+    /// memory. It says nothing about whether the worker lives.
     Busy,
     /// Nobody is there.
     Unreachable(io::Error),
@@ -126,10 +128,7 @@ pub(super) async fn connect(upstream: &Upstream) -> Result<WorkerConnection, Con
     let address = &upstream.worker.address;
     let socket = match tokio::time::timeout(limits::CONNECT, open(address)).await {
         Ok(Ok(socket)) => socket,
-        // A full backlog of a unix socket is an immediate EAGAIN.
-        Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-            return Err(ConnectError::Busy);
-        }
+        Ok(Err(error)) if shortage::will_pass(&error) => return Err(ConnectError::Busy),
         Ok(Err(error)) => return Err(ConnectError::Unreachable(error)),
         Err(_) => return Err(ConnectError::Unreachable(io::ErrorKind::TimedOut.into())),
     };

@@ -44,7 +44,7 @@ impl Tries {
     pub(super) fn after(&mut self, failure: Failure, repeatable: bool) -> Next {
         match failure {
             Failure::NotSent if self.not_sent >= NOT_SENT_LIMIT => {
-                Next::GiveUp(ProxyError::WorkerGone)
+                Next::GiveUp(ProxyError::QueueTimeout)
             }
             Failure::NotSent => {
                 self.not_sent += 1;

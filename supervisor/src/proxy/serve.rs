@@ -8,6 +8,7 @@ use super::rewrite::Client;
 use super::socket::Socket;
 use super::thread::Thread;
 use crate::router::message::ListenerInfo;
+use crate::sys::shortage::Complaints;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -30,13 +31,19 @@ const ACCEPT_LOOK: Duration = Duration::from_millis(250);
 /// A thread with this many connections more than another leaves new ones to that.
 const SHARE_SLACK: usize = 4;
 
-enum Acceptor {
+/// A listener that a runtime watches.
+#[derive(Debug)]
+pub(super) enum Acceptor {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
 impl Acceptor {
-    fn new(listener: Listener) -> io::Result<Self> {
+    /// For the runtime that the caller has entered.
+    ///
+    /// # Errors
+    /// When the system does not let us watch it.
+    pub(super) fn new(listener: Listener) -> io::Result<Self> {
         Ok(match listener {
             Listener::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
             Listener::Unix(listener) => Self::Unix(UnixListener::from_std(listener)?),
@@ -60,15 +67,9 @@ impl Acceptor {
 }
 
 /// Accepts until the proxy drains. What is beyond the limit waits in the kernel's queue.
-pub(super) async fn accept(thread: Rc<Thread>, listener: Listener, info: ListenerInfo) {
-    let acceptor = match Acceptor::new(listener) {
-        Ok(acceptor) => acceptor,
-        Err(error) => {
-            tracing::error!(address = info.address, %error, "listener cannot be used");
-            return;
-        }
-    };
+pub(super) async fn accept(thread: Rc<Thread>, acceptor: Acceptor, info: ListenerInfo) {
     let info = Rc::new(info);
+    let mut complaints = Complaints::default();
     while !thread.shared.is_draining() {
         if let Some(pause) = must_pause(&thread) {
             tokio::time::sleep(pause).await;
@@ -86,7 +87,9 @@ pub(super) async fn accept(thread: Rc<Thread>, listener: Listener, info: Listene
             }
             Err(error) if is_about_one_client(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept, trying again");
+                if complaints.are_due() {
+                    tracing::warn!(address = info.address, %error, "cannot accept, trying again");
+                }
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
         }

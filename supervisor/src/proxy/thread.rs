@@ -7,6 +7,7 @@ use super::inherited::Listener;
 use super::limits;
 use super::outbox::{Event, Outbox};
 use super::pool::Pool;
+use super::serve::Acceptor;
 use super::snapshot::Snapshot;
 use crate::router::message::ListenerInfo;
 use arc_swap::ArcSwap;
@@ -203,7 +204,7 @@ impl Drop for OpenTunnel {
 /// Starts a request thread; it tells [`Event::ThreadEnded`] after a drain.
 ///
 /// # Errors
-/// When the thread or its runtime cannot be made.
+/// When the thread or its runtime cannot be made, or a listener cannot be watched.
 pub(super) fn start(
     shared: Arc<Shared>,
     index: usize,
@@ -212,22 +213,30 @@ pub(super) fn start(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    // Here, so that a proxy which the system lets listen in part only does not start.
+    let acceptors = {
+        let _entered = runtime.enter();
+        let watched = listeners
+            .into_iter()
+            .map(|(listener, info)| Ok((Acceptor::new(listener)?, info)));
+        watched.collect::<io::Result<Vec<_>>>()?
+    };
     std::thread::Builder::new()
         .name(format!("proxy-{index}"))
         .spawn(move || {
             let outbox = shared.outbox.clone();
             let local = tokio::task::LocalSet::new();
-            local.block_on(&runtime, run(shared, index, listeners));
+            local.block_on(&runtime, run(shared, index, acceptors));
             outbox.event(Event::ThreadEnded);
         })?;
     Ok(())
 }
 
-async fn run(shared: Arc<Shared>, index: usize, listeners: Vec<(Listener, ListenerInfo)>) {
+async fn run(shared: Arc<Shared>, index: usize, acceptors: Vec<(Acceptor, ListenerInfo)>) {
     let thread = Rc::new(Thread::new(shared, index));
-    for (listener, info) in listeners {
+    for (acceptor, info) in acceptors {
         let thread = Rc::clone(&thread);
-        tokio::task::spawn_local(super::serve::accept(thread, listener, info));
+        tokio::task::spawn_local(super::serve::accept(thread, acceptor, info));
     }
     let mut interval = tokio::time::interval(limits::LOOK_AROUND);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -3,9 +3,9 @@
 //! It can be frozen into plain data and descriptors, and thawed again: by this program, or by the one that takes its place
 //! (`paster upgrade`).
 
-use super::launch::{News, Site, give_to_proxy};
+use super::launch::{self, News, Site, give_to_proxy};
 use super::machine::WorkerId;
-use super::notify::{self, Notice};
+use super::notify::{self, Notice, Throttle};
 use super::output::{self, Ring, Stream};
 use super::readiness;
 use super::upgrade::Descriptors;
@@ -15,9 +15,9 @@ use crate::plan::spec::Readiness;
 use crate::reports::report::OutputStream;
 use crate::router::message::WorkerAddress;
 use crate::sys::process::Child;
-use futures_util::{SinkExt, StreamExt};
+use crate::sys::shortage;
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixListener;
@@ -238,10 +238,19 @@ impl Task {
     }
 
     async fn finish(self, news: News) {
-        // The keeper goes when nothing of the worker is left.
-        let status = self.conversation.keeper.wait().await;
+        let Conversation {
+            id,
+            keeper,
+            link,
+            files,
+            group,
+            ..
+        } = self.conversation;
+        // The keeper goes when nothing of the worker is left: by itself, or because this is the end of the link.
+        drop(link);
+        let status = keeper.wait().await;
         let had_no_time = !status.is_ok_and(|status| status.success());
-        if let Some(group) = self.conversation.group.filter(|_| had_no_time) {
+        if let Some(group) = group.filter(|_| had_no_time) {
             let _ = tokio::task::spawn_blocking(move || group.end()).await;
         }
         let all_read = async {
@@ -251,15 +260,9 @@ impl Task {
         };
         let _ = tokio::time::timeout(LAST_OUTPUT, all_read).await;
         self.stop.cancel();
-        for file in &self.conversation.files {
-            let _ = if file.is_dir() {
-                fs::remove_dir_all(file)
-            } else {
-                fs::remove_file(file)
-            };
-        }
+        launch::remove(files).await;
         // The driver is gone only when paster ends.
-        let _ = self.news.send((self.conversation.id, news)).await;
+        let _ = self.news.send((id, news)).await;
     }
 
     async fn freeze(self) -> (Frozen, Descriptors) {
@@ -333,12 +336,8 @@ impl Task {
             ..
         } = &mut self.conversation;
         if let Some(spec) = spec {
-            let Ok(text) = serde_json::to_string(&spec) else {
-                return lost();
-            };
-            if link.send(text).await.is_err() {
-                return lost();
-            }
+            // A keeper that does not take it has ended, and may have said why.
+            tell(link, &spec).await;
         }
         let own_socket = listener.is_none();
         let probed = listener
@@ -353,6 +352,8 @@ impl Task {
             }
         };
         let mut datagram = vec![0; 4096];
+        let mut throttle = Throttle::new(Instant::now());
+        let mut deaf_until: Option<Instant> = None;
         loop {
             let said = tokio::select! {
                 line = link.next() => match line {
@@ -386,13 +387,21 @@ impl Task {
                     Some(Order::Freeze(reply)) if reply.is_closed() => continue,
                     Some(Order::Freeze(reply)) => return End::Freeze(reply),
                     Some(Order::Tell(order)) => {
-                        if let Ok(text) = serde_json::to_string(&order) {
-                            let _ = link.send(text).await;
-                        }
+                        tell(link, &order).await;
                         continue;
                     }
                 },
-                Ok(length) = notify.recv(&mut datagram) => {
+                () = sleep_until(deaf_until), if deaf_until.is_some() => {
+                    deaf_until = None;
+                    continue;
+                }
+                // Not before its pid is known, which comes another way.
+                received = notify.recv(&mut datagram), if *spawned && deaf_until.is_none() => {
+                    let Ok(length) = received else {
+                        deaf_until = Some(Instant::now() + shortage::PAUSE);
+                        continue;
+                    };
+                    deaf_until = throttle.took(Instant::now());
                     for notice in notify::parse(&datagram[..length]) {
                         let said = match notice {
                             Notice::Ready if *ready => continue,
@@ -420,5 +429,20 @@ impl Task {
             };
             let _ = self.news.send((*id, said)).await;
         }
+    }
+}
+
+/// Writes a line, past the codec, which holds nothing back. An error is the end of the keeper, which its reader sees.
+async fn tell(link: &mut Framed<UnixStream, LinesCodec>, message: &impl Serialize) {
+    if let Ok(mut line) = serde_json::to_vec(message) {
+        line.push(b'\n');
+        let _ = shortage::write_all_async(link.get_mut(), &line).await;
+    }
+}
+
+async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }

@@ -15,6 +15,7 @@ use crate::plan::spec::{AppKind, AppSpec, Readiness, User};
 use crate::reports::report::OutputStream;
 use crate::router::message::WorkerAddress;
 use crate::sys::process::Child;
+use crate::sys::shortage;
 use command_fds::{CommandFdExt, FdMapping};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, Permissions};
@@ -82,31 +83,80 @@ pub struct Site {
     pub news: mpsc::Sender<(WorkerId, News)>,
 }
 
+/// Why a worker could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("could not be started: {step}: {error}")]
+pub struct LaunchError {
+    step: &'static str,
+    error: io::Error,
+}
+
+/// Names the step that failed.
+fn step(step: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
+    move |error| LaunchError { step, error }
+}
+
 /// Starts the keeper of worker `id`. How the start goes on is told by [`News`].
 ///
 /// # Errors
-/// What the operating system refuses: descriptors, processes, space.
+/// What the operating system refuses: descriptors, processes, space. Nothing is left of the worker then.
 pub fn launch(
     site: &Site,
     app: &AppSpec,
     id: WorkerId,
     slot: u32,
     generation: u64,
-) -> io::Result<Launched> {
+) -> Result<Launched, LaunchError> {
+    let mut files = Vec::new();
+    let launched = start(site, app, id, slot, generation, &mut files);
+    if launched.is_err() {
+        tokio::spawn(remove(files));
+    }
+    launched
+}
+
+/// Removes what belonged to a worker, when the system lets us. A directory may hold anything that a program has put there.
+pub(super) async fn remove(files: Vec<PathBuf>) {
+    let work = tokio::task::spawn_blocking(move || {
+        for file in files {
+            while let Err(error) = remove_one(&file)
+                && shortage::will_pass(&error)
+            {
+                std::thread::sleep(shortage::PAUSE);
+            }
+        }
+    });
+    // It does not panic.
+    let _ = work.await;
+}
+
+fn remove_one(file: &Path) -> io::Result<()> {
+    if file.is_dir() {
+        fs::remove_dir_all(file)
+    } else {
+        fs::remove_file(file)
+    }
+}
+
+/// Tells by `files` what is to be removed, also where it fails.
+fn start(
+    site: &Site,
+    app: &AppSpec,
+    id: WorkerId,
+    slot: u32,
+    generation: u64,
+    files: &mut Vec<PathBuf>,
+) -> Result<Launched, LaunchError> {
     let seat = Seat {
         app,
         slot,
         generation,
     };
     let user = app.settings.user.as_ref();
-    let place = Place::prepare(site, app, id)?;
+    let place = Place::prepare(site, app, id, files).map_err(step("its socket"))?;
     let notify_path = site.workers_dir.join(format!("{id}.notify"));
-    let notify = UnixDatagram::bind(&notify_path)?;
-    fs::set_permissions(&notify_path, Permissions::from_mode(0o600))?;
-    if let Some(user) = user {
-        std::os::unix::fs::chown(&notify_path, Some(user.uid), None)?;
-        check_reachable(&notify_path, user)?;
-    }
+    files.push(notify_path.clone());
+    let notify = notify_socket(&notify_path, user).map_err(step("its notify socket"))?;
     let is_python = matches!(app.kind, AppKind::Python { .. });
     let spec = KeeperSpec {
         argv: contract::argv(seat, &place.placeholders),
@@ -126,19 +176,40 @@ pub fn launch(
         confinement: confinement(site, seat, id, &notify_path, &place),
     };
     let group = spec.confinement.as_ref().and_then(control_group);
-    let (stdout, worker_stdout) = io::pipe()?;
-    let (stderr, worker_stderr) = io::pipe()?;
-    let (link, keeper_link) = std::os::unix::net::UnixStream::pair()?;
-    let configuration = contract::configuration(seat, &site.config, &site.program)?;
+    let (stdout, worker_stdout) = io::pipe().map_err(step("a pipe for its output"))?;
+    let (stderr, worker_stderr) = io::pipe().map_err(step("a pipe for its output"))?;
+    let (link, keeper_link) =
+        std::os::unix::net::UnixStream::pair().map_err(step("a socket for its keeper"))?;
+    let configuration = contract::configuration(seat, &site.config, &site.program)
+        .map_err(|error| step("its configuration")(error.into()))?;
+    let configuration =
+        memory_file("paster-config", &configuration).map_err(step("its configuration"))?;
     let host = if is_python {
-        memory_file("paster-host", &python_host::bundle())?
+        memory_file("paster-host", &python_host::bundle())
     } else {
-        nothing()?
+        nothing()
     };
+    let host = host.map_err(step("the Python host"))?;
     let listener = match &place.listener {
-        Some(listener) => OwnedFd::from(listener.try_clone()?),
-        None => nothing()?,
+        Some(listener) => listener.try_clone().map(OwnedFd::from),
+        None => nothing(),
     };
+    let listener = listener.map_err(step("its socket"))?;
+    let link = link
+        .set_nonblocking(true)
+        .and_then(|()| UnixStream::from_std(link))
+        .map_err(step("a socket for its keeper"))?;
+    let streams = [
+        Stream::new(
+            OutputStream::Stdout,
+            receiver(stdout.into()).map_err(step("a pipe for its output"))?,
+        ),
+        Stream::new(
+            OutputStream::Stderr,
+            receiver(stderr.into()).map_err(step("a pipe for its output"))?,
+        ),
+    ];
+    // From here on nothing can fail but the start of the keeper itself.
     let mut command = Command::new(THIS_PROGRAM);
     command
         .arg0(format!("paster: keeper of {}:{slot}", app.name))
@@ -157,7 +228,7 @@ pub fn launch(
                 child_fd: message::LISTENER_FD,
             },
             FdMapping {
-                parent_fd: memory_file("paster-config", &configuration)?,
+                parent_fd: configuration,
                 child_fd: message::CONFIG_FD,
             },
             FdMapping {
@@ -165,21 +236,20 @@ pub fn launch(
                 child_fd: message::HOST_FD,
             },
         ])
-        .map_err(|_| io::Error::other("descriptor numbers collide"))?;
+        .map_err(|_| step("its keeper")(io::Error::other("descriptor numbers collide")))?;
     for variable in VARIABLES {
         command.env_remove(variable);
     }
-    let keeper = command.spawn()?;
+    let keeper = command.spawn().map_err(step("its keeper"))?;
     // The command holds our copies of the worker's ends; they must not outlive this call.
     drop(command);
-    let keeper = Child::watch_or_kill(keeper)?;
-    link.set_nonblocking(true)?;
+    let keeper = Child::watch_or_kill(keeper).map_err(step("its keeper"))?;
     let conversation = Conversation {
         id,
         keeper,
-        link: keeper_link::framed(UnixStream::from_std(link)?),
+        link: keeper_link::framed(link),
         notify,
-        files: vec![notify_path, place.path],
+        files: files.clone(),
         group,
         proxy_uid: site.proxy_uid,
         readiness: if is_python {
@@ -192,10 +262,6 @@ pub fn launch(
         spawned: false,
         ready: false,
     };
-    let streams = [
-        Stream::new(OutputStream::Stdout, receiver(stdout.into())?),
-        Stream::new(OutputStream::Stderr, receiver(stderr.into())?),
-    ];
     Ok(keeper_link::start(
         site,
         &app.name,
@@ -205,6 +271,16 @@ pub fn launch(
         streams,
         Ring::default(),
     ))
+}
+
+fn notify_socket(path: &Path, user: Option<&User>) -> io::Result<UnixDatagram> {
+    let notify = UnixDatagram::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    if let Some(user) = user {
+        std::os::unix::fs::chown(path, Some(user.uid), None)?;
+        check_reachable(path, user)?;
+    }
+    Ok(notify)
 }
 
 /// What the keeper needs to confine the worker; none where nothing is asked for.
@@ -290,13 +366,16 @@ struct Place {
     /// The socket that we created for it.
     listener: Option<UnixListener>,
     placeholders: Placeholders,
-    /// Removed at its end.
-    path: PathBuf,
 }
 
 impl Place {
-    fn prepare(site: &Site, app: &AppSpec, id: WorkerId) -> io::Result<Place> {
-        let path = site.workers_dir.join(format!("{id}.sock"));
+    /// Adds what it makes to `files` before it makes it.
+    fn prepare(
+        site: &Site,
+        app: &AppSpec,
+        id: WorkerId,
+        files: &mut Vec<PathBuf>,
+    ) -> io::Result<Place> {
         let uses = |what: &str| match &app.kind {
             AppKind::Exec { argv, .. } => argv.iter().any(|arg| arg.contains(what)),
             AppKind::Python { .. } | AppKind::Upstream { .. } => false,
@@ -310,12 +389,12 @@ impl Place {
                     socket: None,
                     port: Some(port),
                 },
-                path,
             });
         }
         if uses("{socket}") {
             // The program creates the socket itself, so it needs a directory in which it may.
             let dir = site.workers_dir.join(format!("{id}.d"));
+            files.push(dir.clone());
             fs::create_dir(&dir)?;
             fs::set_permissions(
                 &dir,
@@ -336,16 +415,16 @@ impl Place {
                     socket: Some(socket),
                     port: None,
                 },
-                path: dir,
             });
         }
+        let path = site.workers_dir.join(format!("{id}.sock"));
+        files.push(path.clone());
         let listener = UnixListener::bind(&path)?;
         give_to_proxy(&path, site.proxy_uid)?;
         Ok(Place {
-            address: WorkerAddress::Unix(path.clone()),
+            address: WorkerAddress::Unix(path),
             listener: Some(listener),
             placeholders: Placeholders::default(),
-            path,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! `sd_notify(3)` messages from a worker: lines of `KEY=VALUE` in one datagram.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a message says, as far as it concerns us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,13 +14,46 @@ pub(super) enum Notice {
 
 /// Longest STATUS that is kept.
 const MAX_STATUS: usize = 500;
+/// Lines of one message that are looked at; real ones have a few.
+const MAX_LINES: usize = 32;
 
 /// The notices in a datagram, in order; what we do not know is ignored, as `sd_notify(3)` asks.
 pub(super) fn parse(datagram: &[u8]) -> Vec<Notice> {
     String::from_utf8_lossy(datagram)
         .lines()
+        .take(MAX_LINES)
         .filter_map(notice)
         .collect()
+}
+
+/// Messages of a worker that are taken at once, and then in each [`WINDOW`].
+const BURST: u32 = 100;
+const WINDOW: Duration = Duration::from_millis(100);
+
+/// How fast a worker's messages are taken: a flood waits in its own socket, which fills up, and not in the queue that all
+/// workers share.
+#[derive(Debug)]
+pub(super) struct Throttle {
+    window: Instant,
+    taken: u32,
+}
+
+impl Throttle {
+    pub(super) fn new(now: Instant) -> Throttle {
+        Throttle {
+            window: now,
+            taken: 0,
+        }
+    }
+
+    /// A message was taken; tells until when none should be.
+    pub(super) fn took(&mut self, now: Instant) -> Option<Instant> {
+        if now >= self.window + WINDOW {
+            *self = Throttle::new(now);
+        }
+        self.taken += 1;
+        (self.taken >= BURST).then_some(self.window + WINDOW)
+    }
 }
 
 fn notice(line: &str) -> Option<Notice> {
@@ -50,6 +83,28 @@ mod tests {
                 Notice::Extend(Duration::from_secs(5))
             ]
         );
+    }
+
+    #[test]
+    fn a_message_of_a_thousand_lines_is_cut() {
+        assert_eq!(parse("READY=1\n".repeat(1000).as_bytes()).len(), MAX_LINES);
+    }
+
+    #[test]
+    fn a_flood_is_taken_slowly_and_a_trickle_at_once() {
+        let start = Instant::now();
+        let mut throttle = Throttle::new(start);
+        for millisecond in 0..1000 {
+            let now = start + Duration::from_millis(5 * millisecond);
+            assert_eq!(throttle.took(now), None);
+        }
+        let now = start + Duration::from_secs(10);
+        for _ in 1..BURST {
+            assert_eq!(throttle.took(now), None);
+        }
+        let again = throttle.took(now).expect("that is enough");
+        assert_eq!(again, now + WINDOW);
+        assert_eq!(throttle.took(again), None);
     }
 
     #[test]

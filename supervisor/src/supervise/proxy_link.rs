@@ -5,8 +5,9 @@ use super::upgrade::Descriptors;
 use crate::manager::VARIABLES;
 use crate::router::message::{CONTROL_FD, FromProxy, Hello, PROXY_ROLE, Table, ToProxy};
 use crate::sys::process::Child;
+use crate::sys::shortage;
 use command_fds::{CommandFdExt, FdMapping};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
@@ -80,14 +81,15 @@ impl ProxyLink {
         for variable in VARIABLES {
             command.env_remove(variable);
         }
-        let child = command.spawn()?;
-        drop(command);
-        let child = Child::watch_or_kill(child)?;
         link.set_nonblocking(true)?;
         let framed = Framed::new(
             UnixStream::from_std(link)?,
             LinesCodec::new_with_max_length(MAX_LINE),
         );
+        // From here on nothing can fail but the start of the process itself.
+        let child = command.spawn()?;
+        drop(command);
+        let child = Child::watch_or_kill(child)?;
         let link = ProxyLink::converse_with(instance, child, framed, news);
         link.send(ToProxy::Hello(hello));
         link.send(ToProxy::Table(table));
@@ -219,8 +221,9 @@ async fn converse(
                 Order::Freeze(reply) if reply.is_closed() => continue,
                 Order::Freeze(reply) => return Some(reply),
                 Order::Tell(message) => {
-                    let Ok(line) = serde_json::to_string(&message) else { continue };
-                    framed.send(line).await.ok()?;
+                    let Ok(mut line) = serde_json::to_vec(&message) else { continue };
+                    line.push(b'\n');
+                    shortage::write_all_async(framed.get_mut(), &line).await.ok()?;
                 }
             },
             line = framed.next() => match line {

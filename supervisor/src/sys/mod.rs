@@ -16,5 +16,6 @@ pub mod pidfile;
 pub mod process;
 pub mod proctree;
 pub mod rundir;
+pub mod shortage;
 pub mod statedir;
 pub mod wait;

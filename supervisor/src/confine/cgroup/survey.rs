@@ -144,7 +144,7 @@ impl Group {
 }
 
 fn strangers(procs: &str) -> usize {
-    let mut ours = proctree::descendants(Pid::this());
+    let mut ours = proctree::descendants(Pid::this()).unwrap_or_default();
     ours.push(Pid::this());
     let theirs = |line: &&str| {
         line.parse()

@@ -37,7 +37,8 @@ fn move_aside(own: &Path) -> Result<(), (PathBuf, io::Error)> {
     let procs = aside.join("cgroup.procs");
     // A process that is forked meanwhile is in the group of its parent, old or new.
     loop {
-        let mut ours = proctree::descendants(Pid::this());
+        let mut ours =
+            proctree::descendants(Pid::this()).map_err(|error| (procs.clone(), error))?;
         ours.push(Pid::this());
         let mut here = processes(own);
         here.retain(|pid| ours.contains(pid));
@@ -75,7 +76,7 @@ pub fn clear<'a>(
         for generation in groups(&site) {
             for worker in groups(&generation) {
                 for pid in processes(&worker) {
-                    match proctree::has_marker(pid, marker) {
+                    match proctree::has_marker(pid, marker).unwrap_or(false) {
                         true => drop(kill(pid, Signal::SIGKILL)),
                         false => strangers.push(Stranger {
                             pid: pid.as_raw(),

@@ -20,7 +20,7 @@ use crate::supervise::journey::Journey;
 use crate::supervise::keeper_link::Launched;
 use crate::supervise::launch::{self, News};
 use crate::supervise::machine::{AppMachine, AppState, Effect, Event, Policy, WorkerId};
-use crate::sys::{oom, proctree};
+use crate::sys::{oom, proctree, shortage};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
@@ -501,13 +501,21 @@ impl Driver {
     }
 
     /// A keeper was lost, so what its worker had started is ours now (subreaper): it is ended here.
-    fn sweep_orphans(&self, worker: Option<u32>) {
+    pub(super) fn sweep_orphans(&mut self, worker: Option<u32>) {
+        self.sweep_due = None;
         let marker = format!("NOTIFY_SOCKET={}/", self.site.workers_dir.display());
         let mut known = self.known_children();
         known.extend(self.strangers.there_before_us());
         // Looked for at once, before anything else is started; ended beside this loop.
-        let orphans = proctree::orphans(&known, worker, &marker);
-        tokio::task::spawn_blocking(move || proctree::end_orphans(&marker, orphans));
+        match proctree::orphans(&known, worker, &marker) {
+            Ok(orphans) => {
+                tokio::task::spawn_blocking(move || proctree::end_orphans(&marker, orphans));
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot look for what a lost keeper has left; trying again");
+                self.sweep_due = Some((Instant::now() + shortage::PAUSE, worker));
+            }
+        }
     }
 
     pub(super) fn live_mut(&mut self, id: WorkerId) -> Option<&mut Live> {

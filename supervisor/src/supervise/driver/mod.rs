@@ -113,6 +113,8 @@ pub struct Driver {
     /// Crash reports that wait for what the proxies know.
     pending: Vec<deaths::Pending>,
     writer: ReportWriter,
+    /// When to look again for what a lost keeper has left, and its worker.
+    sweep_due: Option<(Instant, Option<u32>)>,
 }
 
 type Channel<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
@@ -168,6 +170,7 @@ impl Driver {
             last_upgrade_error: None,
             findings: mpsc::channel(4),
             unheard: Unheard::default(),
+            sweep_due: None,
             plan,
         }
     }
@@ -240,6 +243,7 @@ impl Driver {
         apps.chain(self.proxies.deadline())
             .chain(self.memory_due())
             .chain(self.health_due())
+            .chain(self.sweep_due.map(|(at, _)| at))
             .chain(self.phase.deadline())
             .chain(self.manager.as_ref().and_then(Manager::deadline))
             .chain(self.strangers.deadline())
@@ -274,6 +278,9 @@ impl Driver {
         }
         if self.strangers.deadline().is_some_and(|at| at <= now) {
             self.reap_strangers();
+        }
+        if let Some((_, worker)) = self.sweep_due.filter(|(at, _)| *at <= now) {
+            self.sweep_orphans(worker);
         }
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Strangers {
 impl Strangers {
     /// To be made before anything is started.
     pub(super) fn new() -> Strangers {
-        let before_us = proctree::children(Pid::this());
+        let before_us = proctree::children(Pid::this()).unwrap_or_default();
         // One that has ended already sends no signal any more.
         let look_at = (!before_us.is_empty()).then(|| Instant::now() + GRACE);
         Strangers {
@@ -54,9 +54,11 @@ impl Driver {
     /// known, or has been reaped between two looks.
     pub(super) fn reap_strangers(&mut self) {
         self.strangers.look_at = None;
-        let zombies: HashSet<Pid> = proctree::zombies(&self.known_children())
-            .into_iter()
-            .collect();
+        let Ok(zombies) = proctree::zombies(&self.known_children()) else {
+            // Short of descriptors or memory for a moment.
+            self.strangers.look_soon();
+            return;
+        };
         let (old, new) = zombies
             .into_iter()
             .partition(|pid| self.strangers.seen.contains(pid));
