@@ -141,13 +141,6 @@ impl Site {
         self
     }
 
-    /// What [`Site::env`] has added.
-    pub(crate) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.environment
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
     /// The whole INI file instead of one made from parts.
     pub(crate) fn ini(mut self, text: &str) -> Site {
         self.verbatim = Some(text.to_owned());
