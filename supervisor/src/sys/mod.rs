@@ -17,4 +17,5 @@ pub mod process;
 pub mod proctree;
 pub mod rundir;
 pub mod statedir;
+pub mod usage;
 pub mod wait;
