@@ -10,6 +10,8 @@ pub(crate) struct Status {
     pub(crate) config: String,
     pub(crate) uptime_s: f64,
     pub(crate) upgrades: u64,
+    pub(crate) cpu_s: Option<f64>,
+    pub(crate) rss_bytes: Option<u64>,
     pub(crate) listen: Vec<String>,
     pub(crate) proxy: Proxy,
     pub(crate) apps: Vec<App>,
@@ -18,6 +20,8 @@ pub(crate) struct Status {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Proxy {
     pub(crate) pid: Option<u32>,
+    pub(crate) cpu_s: Option<f64>,
+    pub(crate) rss_bytes: Option<u64>,
     pub(crate) connections: u64,
     pub(crate) table_version: u64,
 }
@@ -30,6 +34,7 @@ pub(crate) struct App {
     pub(crate) generation: u64,
     pub(crate) processes: u32,
     pub(crate) max_processes: u32,
+    pub(crate) configured_processes: u32,
     pub(crate) restarts: u64,
     pub(crate) queued: u64,
     pub(crate) requests: u64,
@@ -56,6 +61,7 @@ pub(crate) struct Worker {
     pub(crate) in_flight: u64,
     pub(crate) uptime_s: f64,
     pub(crate) rss_bytes: Option<u64>,
+    pub(crate) cpu_s: Option<f64>,
     pub(crate) status: Option<String>,
     pub(crate) health: Option<String>,
 }

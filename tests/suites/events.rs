@@ -132,17 +132,22 @@ fn a_follower_sees_what_comes_until_paster_ends() {
     let follower = paster.command_in_background(&["events", "-f", "--json", "-n", "100"]);
     paster.wait_for("it has connected", || connections(&paster) == 1);
     paster.command(&["restart"]).succeeded();
+    paster.command(&["upgrade"]).succeeded();
+    paster.wait_for("it has come back", || connections(&paster) == 1);
     paster.command(&["stop"]).succeeded();
     assert!(paster.wait_for_end().success());
     let followed = follower.join().expect("it does not panic").succeeded();
     let seen = parse(&followed.stdout);
-    assert_eq!(seen[0]["seq"], 1);
+    let numbers: Vec<u64> = seen.iter().filter_map(|e| e["seq"].as_u64()).collect();
+    let all: Vec<u64> = (1..=seen.len() as u64).collect();
+    assert_eq!(numbers, all, "none is missed or told twice");
     assert_order(
         &seen,
         &[
             "all_ready",
             "rollout_begun",
             "rollout_done",
+            "upgraded",
             "stop_begun",
             "proxy_finished",
             "worker_stopped",

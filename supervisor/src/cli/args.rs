@@ -1,5 +1,6 @@
 //! What was typed; checked alone, resolved nowhere.
 
+use crate::control::protocol::WaitFor;
 use crate::plan::units;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -29,6 +30,10 @@ pub(crate) enum Command {
     Start(AppsArgs),
     /// Let this version of paster (or another program) take over a running one, with everything that runs
     Upgrade(UpgradeArgs),
+    /// Run more workers of an app, or fewer
+    Scale(ScaleArgs),
+    /// Wait until apps are ready, or in another state
+    Wait(WaitArgs),
     /// Show what has happened
     Events(EventsArgs),
     /// Show how workers died: crash reports, the newest last
@@ -249,4 +254,53 @@ pub(crate) struct EventsArgs {
     /// Print each event as JSON on a line of its own
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScaleArgs {
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+    /// APP N, or APP=N for several
+    #[arg(value_name = "APP=N", required = true)]
+    pub(crate) wanted: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+    /// Names of apps [default: all; with --for stopped, paster itself]
+    #[arg(value_name = "APP")]
+    pub(crate) apps: Vec<String>,
+    /// The state that is waited for
+    #[arg(long = "for", value_name = "STATE", value_enum, default_value_t = WaitState::Ready)]
+    pub(crate) state: WaitState,
+    /// Give up after this time
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = units::duration)]
+    pub(crate) timeout: Duration,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WaitState {
+    Ready,
+    Stopped,
+    Idle,
+    Failed,
+}
+
+impl From<WaitState> for WaitFor {
+    fn from(state: WaitState) -> WaitFor {
+        match state {
+            WaitState::Ready => WaitFor::Ready,
+            WaitState::Stopped => WaitFor::Stopped,
+            WaitState::Idle => WaitFor::Idle,
+            WaitState::Failed => WaitFor::Failed,
+        }
+    }
 }

@@ -4,7 +4,7 @@ use super::args::EventsArgs;
 use super::exit::Exit;
 use super::problems::printable;
 use super::{outcome, output, remote};
-use crate::control::client;
+use crate::control::client::{self, ControlError};
 use crate::control::journal;
 use crate::control::protocol::Event;
 use crate::control::query::Query;
@@ -13,9 +13,13 @@ use chrono::{DateTime, Local, Utc};
 use serde_json::Value;
 use std::fmt::Write;
 use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
 
 /// Events that are shown before new ones, unless more or fewer are asked for.
 const BEFORE_NEW: usize = 10;
+/// How long after the end of a stream is looked whether it goes on.
+const AGAIN: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &EventsArgs) -> Exit {
     let query = Query {
@@ -24,27 +28,51 @@ pub(crate) fn run(args: &EventsArgs) -> Exit {
         since: args.since.map(|since| journal::time(Utc::now() - since)),
         apps: args.apps.clone(),
     };
-    let print = |line: Line<Event>| {
-        let text = if args.json {
-            serde_json::to_string(&line).expect("plain data with string keys")
-        } else {
-            match &line {
-                Line::Item(event) => for_people(event),
-                Line::Missed { missed } => format!("[{missed} events were missed here]"),
-            }
-        };
-        match output::line(&printable(&text)) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
-    };
     let socket = remote::socket(&args.site);
-    match remote::block_on(
-        &socket,
-        client::stream(&socket, "/v1/events", &query, print),
-    ) {
+    match remote::block_on(&socket, show(&socket, query, args.json)) {
         Ok(()) => Exit::Ok,
         Err(error) => outcome::fail(&error, args.json),
+    }
+}
+
+/// Prints events until there are no more, or nobody reads.
+async fn show(socket: &Path, mut query: Query, as_json: bool) -> Result<(), ControlError> {
+    let mut printed = None;
+    loop {
+        let mut unread = false;
+        let mut print = |line: Line<Event>| {
+            if let Line::Item(event) = &line {
+                let place = Some((event.time.clone(), event.seq));
+                if place <= printed {
+                    return ControlFlow::Continue(());
+                }
+                printed = place;
+            }
+            match output::line(&printable(&text(&line, as_json))) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => {
+                    unread = true;
+                    ControlFlow::Break(())
+                }
+            }
+        };
+        match client::stream(socket, "/v1/events", &query, &mut print).await {
+            Ok(()) if unread || !query.follow => return Ok(()),
+            // The stream has ended in order: paster has stopped, or another version takes over, and tells the rest.
+            Ok(()) => tokio::time::sleep(AGAIN).await,
+            Err(ControlError::NotRunning(_)) if printed.is_some() => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        query.last = None;
+        query.since = printed.as_ref().map(|(time, _)| time.clone());
+    }
+}
+
+fn text(line: &Line<Event>, as_json: bool) -> String {
+    match line {
+        line if as_json => serde_json::to_string(line).expect("plain data with string keys"),
+        Line::Item(event) => for_people(event),
+        Line::Missed { missed } => format!("[{missed} events were missed here]"),
     }
 }
 

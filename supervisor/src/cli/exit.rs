@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     Usage,
     /// No `paster serve` runs for this configuration.
     NotRunning,
+    /// What was waited for did not come in time.
+    TimedOut,
     /// What was told to stop has not ended.
     StillRunning,
     /// The status of the server that a monitor has watched.
@@ -24,6 +26,7 @@ impl Exit {
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::NotRunning | Exit::StillRunning => 3,
+            Exit::TimedOut => 4,
             Exit::Server(status) => status,
         }
     }

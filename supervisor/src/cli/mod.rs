@@ -14,10 +14,12 @@ mod remote;
 mod report;
 mod resolve;
 mod routes;
+mod scale;
 mod serve;
 mod site;
 mod table;
 mod upgrade;
+mod wait;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -35,6 +37,8 @@ pub fn main() -> std::process::ExitCode {
         Command::Stop(args) => remote::stop(&args),
         Command::Start(args) => remote::start(&args),
         Command::Upgrade(args) => upgrade::run(&args),
+        Command::Scale(args) => scale::run(&args),
+        Command::Wait(args) => wait::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Crashes(args) => crashes::run(&args),
         Command::Check(args) => check::run(&args),

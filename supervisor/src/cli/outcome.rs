@@ -25,12 +25,23 @@ struct Outcome<'a> {
 /// Why a command failed.
 #[derive(Debug, Serialize)]
 struct ErrorObject<'a> {
-    /// For programs: `not_running`, `not_allowed`, `not_found`, `refused`, `failed`, `lost`, `protocol`.
+    /// For programs: `not_running`, `not_allowed`, `not_found`, `refused`, `failed`, `timeout`, `lost`, `protocol`.
     class: &'a str,
     message: String,
     hint: Option<&'a str>,
     /// All that is wrong, where several things may be.
     problems: &'a [Problem],
+}
+
+impl<'a> ErrorObject<'a> {
+    fn new(class: &'a str, message: String) -> ErrorObject<'a> {
+        ErrorObject {
+            class,
+            message,
+            hint: None,
+            problems: &[],
+        }
+    }
 }
 
 /// Results for apps: the command has done what it could.
@@ -41,21 +52,31 @@ pub(crate) fn done(apps: &[AppResult], as_json: bool) -> Exit {
         .map(|app| app.app.as_str())
         .collect();
     if as_json {
-        let error = (!failed.is_empty()).then(|| ErrorObject {
-            class: "failed",
-            message: format!("it did not work for {}", failed.join(", ")),
-            hint: None,
-            problems: &[],
-        });
+        let message = format!("it did not work for {}", failed.join(", "));
+        let error = (!failed.is_empty()).then(|| ErrorObject::new("failed", message));
         print(error, apps);
     } else {
         apps.iter().for_each(print_result);
     }
-    if failed.is_empty() {
-        Exit::Ok
-    } else {
-        Exit::Failed
+    match failed.is_empty() {
+        true => Exit::Ok,
+        false => Exit::Failed,
     }
+}
+
+/// What was waited for did not come in time: `message`, and what each app is instead.
+pub(crate) fn timed_out(message: String, apps: &[AppResult], as_json: bool) -> Exit {
+    if as_json {
+        print(Some(ErrorObject::new("timeout", message)), apps);
+    } else {
+        output::message(&format!("error: {}", printable(&message)));
+        for app in apps {
+            if let Some(failure) = &app.error {
+                output::message(&format!("  {}: {}", app.app, reason(failure)));
+            }
+        }
+    }
+    Exit::TimedOut
 }
 
 /// No answer, or a refusal.
@@ -150,34 +171,79 @@ fn print(error: Option<ErrorObject<'_>>, apps: &[AppResult]) {
 }
 
 fn print_result(result: &AppResult) {
-    match &result.error {
-        None if result.generation > 0 => {
-            output::answer(&format!(
-                "{}: {} (generation {})",
-                result.app, result.action, result.generation
-            ));
+    let AppResult {
+        app,
+        action,
+        generation,
+        processes,
+        error,
+    } = result;
+    match (error, processes, generation) {
+        (Some(failure), ..) => {
+            let failure = render_failure(app, action, failure);
+            output::message(&format!("error: {failure}"));
         }
-        None => output::answer(&format!("{}: {}", result.app, result.action)),
-        Some(failure) => output::message(&render_failure(&result.app, failure)),
+        (None, Some(1), _) => output::answer(&format!("{app}: {action} (1 process)")),
+        (None, Some(n), _) => output::answer(&format!("{app}: {action} ({n} processes)")),
+        (None, None, 0) => output::answer(&format!("{app}: {action}")),
+        (None, None, n) => output::answer(&format!("{app}: {action} (generation {n})")),
     }
 }
 
-fn render_failure(app: &str, failure: &Failure) -> String {
-    let mut text = format!(
-        "error: the new workers of `{app}` did not come up: a worker {}",
-        failure.what
-    );
+fn render_failure(app: &str, action: &str, failure: &Failure) -> String {
+    let mut text = match action {
+        "added" => format!("`{app}` was added, but does not serve: "),
+        _ => format!("`{app}` was not {action}: "),
+    };
+    text.push_str(&reason(failure));
+    if failure.step.is_some() || !failure.last_output.is_empty() {
+        text.push_str("\nhint: if the app was serving, its old workers still are; correct the cause and repeat the command");
+    }
+    text
+}
+
+/// What happened, with what the worker said last.
+fn reason(failure: &Failure) -> String {
+    let mut text = failure.what.clone();
     if let Some(step) = &failure.step {
         text.push_str(&format!("\n   = last step: {step}"));
     }
     for (n, line) in failure.last_output.iter().enumerate() {
-        let label = if n == 0 {
-            "last output:"
-        } else {
-            "            "
+        let label = match n {
+            0 => "last output:",
+            _ => "            ",
         };
         text.push_str(&format!("\n   = {label} {line}"));
     }
-    text.push_str("\nhint: if the app was serving, its old workers still are; correct the cause and repeat the command");
-    text
+    printable(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_was_not_done_why_and_what_the_worker_said() {
+        let failure = Failure {
+            what: "a worker exited with status 1 before it was ready".to_owned(),
+            step: Some("importing blog".to_owned()),
+            last_output: vec!["Traceback".to_owned(), "No module\u{1b}[2J".to_owned()],
+        };
+        let expected = "\
+`blog` was not restarted: a worker exited with status 1 before it was ready
+   = last step: importing blog
+   = last output: Traceback
+   =              No module\u{fffd}[2J
+hint: if the app was serving, its old workers still are; correct the cause and repeat the command";
+        assert_eq!(render_failure("blog", "restarted", &failure), expected);
+    }
+
+    #[test]
+    fn nothing_is_said_of_workers_where_none_is_to_blame() {
+        let failure = Failure::new("the app was stopped");
+        assert_eq!(
+            render_failure("blog", "restarted", &failure),
+            "`blog` was not restarted: the app was stopped"
+        );
+    }
 }

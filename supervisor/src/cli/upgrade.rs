@@ -51,16 +51,10 @@ fn wait(args: &UpgradeArgs, before: &Status, upgrades: u64) -> Exit {
                 }
                 return Exit::Ok;
             }
-            Ok(Answer::Status(Status {
-                upgrade_error: Some(error),
-                ..
-            })) => {
-                return remote::finish(
-                    Ok(Answer::Refused {
-                        errors: vec![Problem::new("Upgrade", error)],
-                    }),
-                    args.json,
-                );
+            Ok(Answer::Status(status)) if status.upgrade_error.is_some() => {
+                let error = status.upgrade_error.unwrap_or_default();
+                let errors = vec![Problem::new("Upgrade", error)];
+                return remote::finish(Ok(Answer::Refused { errors }), args.json);
             }
             other if Instant::now() >= deadline => return remote::finish(other, args.json),
             _ => std::thread::sleep(INTERVAL),

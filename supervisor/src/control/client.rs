@@ -81,17 +81,7 @@ async fn send(
     let mut request = request.map_err(strange)?;
     let host = http::HeaderValue::from_static("paster");
     request.headers_mut().insert(http::header::HOST, host);
-    let stream = UnixStream::connect(socket)
-        .await
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ControlError::NotRunning(socket.to_path_buf())
-            }
-            _ => ControlError::Connect {
-                path: socket.to_path_buf(),
-                error,
-            },
-        })?;
+    let stream = connect(socket).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|_| ControlError::Lost)?;
@@ -102,11 +92,29 @@ async fn send(
         .map_err(|_| ControlError::Lost)
 }
 
+/// Connects, which fails with [`ControlError::NotRunning`] where nobody listens.
+pub async fn connect(socket: &Path) -> Result<UnixStream, ControlError> {
+    UnixStream::connect(socket)
+        .await
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ControlError::NotRunning(socket.to_path_buf())
+            }
+            _ => ControlError::Connect {
+                path: socket.to_path_buf(),
+                error,
+            },
+        })
+}
+
 async fn answer(response: Response<Incoming>) -> Result<Answer, ControlError> {
     let status = response.status();
     let body = response.into_body().collect().await;
     let body = body.map_err(|_| ControlError::Lost)?.to_bytes();
     match serde_json::from_slice(&body).map_err(strange)? {
+        Answer::Refused { .. } if status == StatusCode::SERVICE_UNAVAILABLE => {
+            Err(ControlError::Lost)
+        }
         Answer::Refused { errors } if status == StatusCode::FORBIDDEN => {
             let why = errors.into_iter().map(|error| error.message).next();
             Err(ControlError::NotAllowed(why.unwrap_or_default()))

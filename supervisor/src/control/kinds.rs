@@ -29,6 +29,7 @@ kinds! {
     APP_STATE = "app_state";
     APP_FAILED = "app_failed";
     APP_SCALED = "app_scaled";
+    SCALE_GIVEN_UP = "scale_given_up";
     APP_ASLEEP = "app_asleep";
     APP_WOKEN = "app_woken";
     ROLLOUT_BEGUN = "rollout_begun";

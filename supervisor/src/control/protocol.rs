@@ -3,6 +3,7 @@
 use crate::config::problem::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Version of [`Status`].
@@ -32,17 +33,52 @@ pub enum Command {
     Start {
         apps: Vec<String>,
     },
+    /// So many workers for these apps.
+    Scale {
+        apps: BTreeMap<String, u32>,
+    },
+    /// Nothing, but the answer comes when these apps (all, if none is named) are in this state, or after this time.
+    Wait {
+        apps: Vec<String>,
+        state: WaitFor,
+        timeout_ms: u64,
+    },
     /// Nothing, if there are these apps.
     Find {
         apps: Vec<String>,
     },
 }
 
+/// What can be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitFor {
+    /// Every wanted worker serves; or the app sleeps, on demand.
+    Ready,
+    /// By hand, and no process is left.
+    Stopped,
+    /// On demand, and no process is left.
+    Idle,
+    Failed,
+}
+
+impl WaitFor {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            WaitFor::Ready => "ready",
+            WaitFor::Stopped => "stopped",
+            WaitFor::Idle => "idle",
+            WaitFor::Failed => "failed",
+        }
+    }
+}
+
 /// The answer to any command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
-    Status(Status),
+    Status(Box<Status>),
     /// One result for each app that the command was about.
     Done {
         apps: Vec<AppResult>,
@@ -73,21 +109,37 @@ impl Answer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppResult {
     pub app: String,
-    /// What was done: `restarted`, `started`, `stopped`, `added`, `removed`, `updated`, `unchanged`.
+    /// What was done: `restarted`, `started`, `stopped`, `scaled`, `added`, `removed`, `updated`, `unchanged`. Of a wait
+    /// the state that was waited for.
     pub action: String,
+    /// The one that serves, or should; 0 where nothing does.
     pub generation: u64,
+    /// How many workers are wanted; only if they were scaled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u32>,
     /// Why it did not work; the app goes on as before.
     pub error: Option<Failure>,
 }
 
-/// A start that failed.
+/// Why something did not work for an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// e.g. `exited with status 1 before it was ready`
+    /// e.g. `a worker exited with status 1 before it was ready`
     pub what: String,
-    /// The last thing it said it was doing (`STATUS=`), or the step of the launch that failed.
+    /// The last thing the worker said it was doing (`STATUS=`), or the step of the launch that failed.
     pub step: Option<String>,
     pub last_output: Vec<String>,
+}
+
+impl Failure {
+    /// One that no worker has anything to say about.
+    pub fn new(what: impl Into<String>) -> Failure {
+        Failure {
+            what: what.into(),
+            step: None,
+            last_output: Vec::new(),
+        }
+    }
 }
 
 /// `paster status --json` (design section 6).
@@ -105,6 +157,9 @@ pub struct Status {
     /// Where crash reports are kept.
     #[serde(default)]
     pub state_dir: String,
+    /// CPU time of the supervisor.
+    pub cpu_s: Option<f64>,
+    pub rss_bytes: Option<u64>,
     pub listen: Vec<String>,
     pub proxy: ProxyStatus,
     pub apps: Vec<AppStatus>,
@@ -114,6 +169,8 @@ pub struct Status {
 pub struct ProxyStatus {
     /// None for the moment in which a lost proxy is being replaced.
     pub pid: Option<u32>,
+    pub cpu_s: Option<f64>,
+    pub rss_bytes: Option<u64>,
     pub connections: u64,
     /// The table that is in force.
     pub table_version: u64,
@@ -132,6 +189,9 @@ pub struct AppStatus {
     /// The most that there may be.
     #[serde(default)]
     pub max_processes: u32,
+    /// What the configuration says; `paster scale` may say another number.
+    #[serde(default)]
+    pub configured_processes: u32,
     /// Starts after a death that nobody asked for.
     pub restarts: u64,
     pub queued: u64,
@@ -168,7 +228,10 @@ pub struct WorkerStatus {
     pub state: String,
     pub in_flight: u64,
     pub uptime_s: f64,
+    /// Of the worker process alone.
     pub rss_bytes: Option<u64>,
+    /// CPU time of the worker and all that it has started, ended ones included.
+    pub cpu_s: Option<f64>,
     /// The last `STATUS=` of the worker.
     pub status: Option<String>,
     /// `good`, or what was wrong at its last health check; none if there was none.

@@ -88,7 +88,7 @@ pub(super) struct View<'a> {
 }
 
 /// The most worker processes of one app; more is a slip of the pen.
-const MOST_PROCESSES: u32 = 1024;
+pub const MOST_PROCESSES: u32 = 1024;
 /// The most requests that one worker is given at a time.
 const MOST_THREADS: u32 = 4096;
 

@@ -18,4 +18,5 @@ pub mod proctree;
 pub mod rundir;
 pub mod shortage;
 pub mod statedir;
+pub mod usage;
 pub mod wait;

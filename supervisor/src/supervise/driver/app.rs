@@ -1,11 +1,13 @@
 //! One app as the driver holds it, and how the effects of its machine are carried out.
 
 mod frozen;
+mod start;
 mod told;
 
 pub(super) use frozen::{FrozenApp, Resting};
 
 use super::ending::{Ending, Lost, Sentence};
+use super::waiters::GoalKind;
 use super::{Driver, IDS_PER_APP};
 use crate::control::kinds;
 use crate::control::protocol::Failure;
@@ -52,6 +54,14 @@ pub(super) struct AppRun {
     pub(super) had_its_chance: bool,
     /// What the events have last told.
     told_state: Option<AppState>,
+    /// The number of workers that was asked for, where it is not the configured one.
+    pub(super) scale: Option<u32>,
+    /// More workers are on their way: the number to go back to if they do not come up.
+    pub(super) scaled_from: Option<u32>,
+    /// A worker of the present generation has failed before it was ready, or for good; known until the loop has settled.
+    pub(super) start_failure: Option<String>,
+    /// The first table that was to name it.
+    pub(super) first_table: Option<u64>,
     /// When the log last said that the proxy cannot connect.
     pub(super) unreachable_told: Option<Instant>,
 }
@@ -62,6 +72,8 @@ pub(super) struct Live {
     pub(super) pid: Option<u32>,
     pub(super) started: Instant,
     pub(super) status: Option<String>,
+    /// The first table that named it.
+    pub(super) first_named: Option<u64>,
     /// The last table that named it.
     pub(super) last_named: u64,
     /// Requests that were counted by proxies that are gone.
@@ -149,13 +161,16 @@ impl AppRun {
             removed: false,
             had_its_chance: false,
             told_state: None,
+            scale: None,
+            scaled_from: None,
+            start_failure: None,
+            first_table: None,
             unreachable_told: None,
         }
     }
 
     /// Tells the state of the app if it is another one than before.
-    pub(super) fn tell_state(&mut self) {
-        let state = self.machine.state();
+    pub(super) fn tell_state(&mut self, state: AppState) {
         if self.told_state == Some(state) {
             return;
         }
@@ -181,6 +196,11 @@ impl AppRun {
     /// A new generation is on its way.
     pub(super) fn is_rolling_out(&self) -> bool {
         self.next.is_some()
+    }
+
+    /// What was asked for last, whether or not it serves yet.
+    pub(super) fn newest_spec(&self) -> &AppSpec {
+        self.next.as_ref().map_or(&self.spec, |(_, spec)| spec)
     }
 
     /// The number of the next rollout.
@@ -330,7 +350,7 @@ impl Driver {
     }
 
     /// Changes how an app is looked after, in the generation that serves and in the one that is being brought up.
-    fn adjust(&mut self, number: u64, change: impl Fn(&mut AppSpec)) {
+    pub(super) fn adjust(&mut self, number: u64, change: impl Fn(&mut AppSpec)) {
         let Some(app) = self.apps.get_mut(&number) else {
             return;
         };
@@ -353,16 +373,6 @@ impl Driver {
         self.dirty = true;
         for event in events {
             self.step(number, event);
-        }
-    }
-
-    pub(super) fn scale_all(&mut self, by: i32) {
-        let numbers: Vec<u64> = self.numbers.values().copied().collect();
-        for number in numbers {
-            self.adjust(number, |spec| {
-                let processes = &mut spec.settings.processes;
-                *processes = processes.saturating_add_signed(by).max(1);
-            });
         }
     }
 
@@ -407,6 +417,7 @@ impl Driver {
                             pid: None,
                             started,
                             status: None,
+                            first_named: None,
                             last_named: 0,
                             requests_before: 0,
                             share: fastrand::f64(),
@@ -452,6 +463,7 @@ impl Driver {
             Effect::Report(report) => {
                 let draft = app.draft(&report);
                 app.tell(&report, draft.as_ref());
+                app.note_start(&report);
                 self.dirty |= draft.is_some();
                 if let Some(draft) = draft {
                     self.await_requests(number, draft);
@@ -480,24 +492,29 @@ impl Driver {
                 );
             }
             Err(error) => {
-                if app
-                    .next
-                    .as_ref()
-                    .is_some_and(|(next, _)| *next == generation)
-                {
-                    app.next = None;
-                    tracing::error!(
+                let is_ours = |next: &mut (u64, AppSpec)| next.0 == generation;
+                match (app.next.take_if(is_ours), app.machine.state()) {
+                    (None, _) => {}
+                    (Some(_), AppState::Stopped) => tracing::info!(
+                        name: kinds::ROLLOUT_GIVEN_UP,
+                        app = %name,
+                        generation,
+                        "new generation given up: {error}"
+                    ),
+                    (Some(_), _) => tracing::error!(
                         name: kinds::ROLLOUT_GIVEN_UP,
                         app = %name,
                         generation,
                         %error,
                         "new generation given up; the old one serves on"
-                    );
+                    ),
                 }
             }
         }
         self.dirty = true;
-        self.resolve_rollout(number, generation, &result);
+        let outcome = result.map_err(|what| app.failure(what));
+        let reached = |kind| matches!(kind, GoalKind::Generation(wanted) if wanted <= generation);
+        self.resolve(number, reached, &outcome);
     }
 
     /// A keeper was lost, so what its worker had started is ours now (subreaper): it is ended here.

@@ -1,55 +1,17 @@
-//! Commands change what is wanted; their answers wait until that is so.
+//! Commands change what is wanted; their answers wait until that is so ([`super::waiters`]).
 
 use super::Driver;
 use super::shutdown::Phase;
+use super::waiters::{Goal, GoalKind, IsReload, Waiter, result};
 use crate::config::problem::Problem;
-use crate::control::kinds;
-use crate::control::protocol::{Answer, AppResult, Command};
-use crate::plan::diff;
-use crate::plan::spec::{AppKind, AppSpec, Plan};
-use crate::supervise::access_log;
-use crate::supervise::bind::Bound;
+use crate::control::protocol::{Answer, Command};
+use crate::plan::spec::{AppKind, AppSpec};
 use crate::supervise::machine::{AppState, Event};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::oneshot;
 
-/// Someone who waits for an effect.
-pub(super) struct Waiter {
-    reply: oneshot::Sender<Answer>,
-    /// By app number.
-    pending: BTreeMap<u64, Goal>,
-    results: Vec<AppResult>,
-    /// The table that shows the effect, once there is one: clients see it when the proxy has it.
-    table: Option<u64>,
-    /// It asked paster to stop: answered last.
-    until_exit: bool,
-    is_reload: bool,
-}
-
-struct Goal {
-    name: String,
-    action: &'static str,
-    kind: GoalKind,
-}
-
-enum GoalKind {
-    /// This generation, or a later one, serves or has failed.
-    Generation(u64),
-    /// No process is left.
-    Gone,
-}
-
-/// A configuration that was read again, and who asked.
-pub(super) struct Replanned {
-    plan: Result<Plan, Vec<Problem>>,
-    reply: Option<oneshot::Sender<Answer>>,
-}
-
-/// On the way out nothing is started any more.
-const STOPPING: &str = "paster is stopping; nothing was changed";
-
 /// What a command means for one app.
-enum Decision {
+pub(super) enum Decision {
     /// Bring up a new generation.
     RollOut {
         spec: Box<AppSpec>,
@@ -57,6 +19,10 @@ enum Decision {
     },
     /// Apply settings that need no new process.
     Update(Box<AppSpec>),
+    /// Wait for the start that is under way.
+    Await {
+        action: &'static str,
+    },
     Stop,
     Remove,
     /// End a stop by hand.
@@ -64,61 +30,51 @@ enum Decision {
     Nothing,
 }
 
-/// Errors of the start are texts with their hint on a line of its own.
-fn setup_problem(error: &str) -> Problem {
-    match error.split_once("\nhint: ") {
-        Some((what, hint)) => Problem::new("Refused", what).hint(hint),
-        None => Problem::new("Refused", error),
-    }
-}
-
-/// What a reload could not do, in words.
-fn failure_of(results: &[AppResult]) -> Option<String> {
-    let failed = |result: &&AppResult| result.error.is_some();
-    let names: Vec<&str> = results
-        .iter()
-        .filter(failed)
-        .map(|result| result.app.as_str())
-        .collect();
-    (!names.is_empty()).then(|| format!("new workers of {} did not come up", names.join(", ")))
-}
-
-fn result(name: &str, action: &str, generation: u64) -> AppResult {
-    AppResult {
-        app: name.to_owned(),
-        action: action.to_owned(),
-        generation,
-        error: None,
+/// On the way out nothing is started any more.
+fn wants_something_to_run(command: &Command) -> bool {
+    match command {
+        Command::Restart { .. }
+        | Command::Start { .. }
+        | Command::Reload
+        | Command::Upgrade { .. }
+        | Command::Scale { .. } => true,
+        Command::Status | Command::Stop { .. } | Command::Wait { .. } | Command::Find { .. } => {
+            false
+        }
     }
 }
 
 impl Driver {
     pub(super) fn command(&mut self, command: Command, reply: oneshot::Sender<Answer>) {
-        let starts = matches!(command, Command::Restart { .. } | Command::Start { .. });
-        if starts && self.phase != Phase::Running {
-            return self.refuse(Some(reply), vec![Problem::new("Stopping", STOPPING)]);
+        if self.phase != Phase::Running && wants_something_to_run(&command) {
+            let _ = reply.send(Answer::refused("paster is stopping"));
+            return;
         }
         match command {
-            Command::Status => {
-                let _ = reply.send(Answer::Status(self.status()));
-            }
+            Command::Status => self.tell_status(reply),
             Command::Restart { apps } => self.with_apps(apps, true, reply, Driver::restart),
             Command::Start { apps } => self.with_apps(apps, true, reply, Driver::start),
             Command::Stop { apps } if apps.is_empty() => {
                 self.begin_shutdown();
                 let (pending, results) = (BTreeMap::new(), Vec::new());
                 self.waiters.push(Waiter {
-                    reply,
+                    replies: vec![reply],
                     pending,
                     results,
                     table: None,
                     until_exit: true,
-                    is_reload: false,
+                    is_reload: IsReload::No,
                 });
             }
             Command::Stop { apps } => self.with_apps(apps, false, reply, |_, _| Decision::Stop),
             Command::Reload => self.reload(Some(reply)),
             Command::Upgrade { program } => self.upgrade(program, Some(reply)),
+            Command::Scale { apps } => self.scale_command(apps, reply),
+            Command::Wait {
+                apps,
+                state,
+                timeout_ms,
+            } => self.wait_command(apps, state, timeout_ms, reply),
             Command::Find { apps } => {
                 let unknown = self.unknown_apps(&apps);
                 let _ = reply.send(match unknown.is_empty() {
@@ -146,22 +102,26 @@ impl Driver {
         } else {
             names
         };
+        // A name that was given twice counts once.
+        let names: BTreeSet<String> = names.into_iter().collect();
         let decisions = names
-            .iter()
-            .map(|name| (name.clone(), decide(self, name)))
+            .into_iter()
+            .map(|name| {
+                let decision = decide(self, &name);
+                (name, decision)
+            })
             .collect();
-        self.carry_out_decisions(decisions, Vec::new(), reply, false);
+        self.carry_out_decisions(decisions, vec![reply], IsReload::No);
     }
 
     /// First notes what is waited for, then acts: a step may reach its goal at once.
-    fn carry_out_decisions(
+    pub(super) fn carry_out_decisions(
         &mut self,
         decisions: Vec<(String, Decision)>,
-        mut results: Vec<AppResult>,
-        reply: oneshot::Sender<Answer>,
-        is_reload: bool,
+        replies: Vec<oneshot::Sender<Answer>>,
+        is_reload: IsReload,
     ) {
-        let mut pending = BTreeMap::new();
+        let (mut pending, mut results) = (BTreeMap::new(), Vec::new());
         for (name, decision) in &decisions {
             let Some((number, app)) = self
                 .numbers
@@ -182,11 +142,17 @@ impl Driver {
                         goal(action, GoalKind::Generation(app.next_generation())),
                     );
                 }
+                Decision::Await { action } => {
+                    pending.insert(number, goal(action, GoalKind::Up));
+                }
                 Decision::Stop => {
                     pending.insert(number, goal("stopped", GoalKind::Gone));
                 }
                 Decision::Remove => {
                     pending.insert(number, goal("removed", GoalKind::Gone));
+                }
+                Decision::Resume if app.machine.state() == AppState::Stopped => {
+                    results.push(result(name, "started", app.machine.generation()));
                 }
                 Decision::Resume | Decision::Nothing => {
                     results.push(result(name, "unchanged", app.machine.generation()));
@@ -197,7 +163,7 @@ impl Driver {
             }
         }
         self.waiters.push(Waiter {
-            reply,
+            replies,
             pending,
             results,
             table: None,
@@ -217,13 +183,13 @@ impl Driver {
                     self.step(number, Event::Start);
                     self.dirty = true;
                 }
-                Decision::Nothing => {}
+                Decision::Await { .. } | Decision::Nothing => {}
             }
         }
     }
 
     /// A sentence for each name that is no app of this site.
-    fn unknown_apps(&self, names: &[String]) -> Vec<Problem> {
+    pub(super) fn unknown_apps(&self, names: &[String]) -> Vec<Problem> {
         let known: Vec<&str> = self.numbers.keys().map(String::as_str).collect();
         let known = known.join(", ");
         names
@@ -246,14 +212,18 @@ impl Driver {
             .get(name)
             .and_then(|number| self.apps.get(number))
         {
-            Some(app) if matches!(app.machine.state(), AppState::Ready | AppState::Degraded) => {
-                Decision::Nothing
-            }
-            _ => self.roll_out_planned(name, "started"),
+            Some(app) => match app.machine.state() {
+                AppState::Ready | AppState::Degraded | AppState::Idle => Decision::Nothing,
+                AppState::Starting => Decision::Await { action: "started" },
+                AppState::Backoff | AppState::Failed | AppState::Stopped => {
+                    self.roll_out_planned(name, "started")
+                }
+            },
+            None => self.roll_out_planned(name, "started"),
         }
     }
 
-    fn is_stopped(&self, name: &str) -> bool {
+    pub(super) fn is_stopped(&self, name: &str) -> bool {
         let app = self
             .numbers
             .get(name)
@@ -262,224 +232,15 @@ impl Driver {
     }
 
     /// What the plan says now: also after a reload whose rollout failed.
-    fn roll_out_planned(&self, name: &str, action: &'static str) -> Decision {
-        match self.plan.apps.get(name) {
+    pub(super) fn roll_out_planned(&self, name: &str, action: &'static str) -> Decision {
+        match self.wanted_spec(name) {
             // Nothing of an upstream runs here; only a stop by hand can be ended.
             Some(spec) if matches!(spec.kind, AppKind::Upstream { .. }) => Decision::Resume,
             Some(spec) => Decision::RollOut {
-                spec: Box::new(spec.clone()),
+                spec: Box::new(spec),
                 action,
             },
             None => Decision::Nothing,
         }
-    }
-
-    /// A rollout has ended: tells those who wait for it.
-    pub(super) fn resolve_rollout(
-        &mut self,
-        number: u64,
-        generation: u64,
-        outcome: &Result<(), String>,
-    ) {
-        let Some(app) = self.apps.get(&number) else {
-            return;
-        };
-        for waiter in &mut self.waiters {
-            let reached = matches!(
-                waiter.pending.get(&number),
-                Some(Goal { kind: GoalKind::Generation(wanted), .. }) if *wanted <= generation
-            );
-            if !reached {
-                continue;
-            }
-            if let Some(goal) = waiter.pending.remove(&number) {
-                let error = outcome.clone().err().map(|what| app.failure(what));
-                waiter.results.push(AppResult {
-                    error,
-                    ..result(&goal.name, goal.action, generation)
-                });
-            }
-        }
-    }
-
-    /// Answers those whose last goal has been reached.
-    pub(super) fn answer_waiters(&mut self) {
-        for waiter in &mut self.waiters {
-            let gone: Vec<u64> = waiter
-                .pending
-                .iter()
-                .filter(|(number, goal)| {
-                    matches!(goal.kind, GoalKind::Gone)
-                        && self
-                            .apps
-                            .get(number)
-                            .is_none_or(|app| app.machine.is_gone())
-                })
-                .map(|(number, _)| *number)
-                .collect();
-            for number in gone {
-                if let Some(goal) = waiter.pending.remove(&number) {
-                    waiter.results.push(result(&goal.name, goal.action, 0));
-                }
-            }
-        }
-        for waiter in &mut self.waiters {
-            if waiter.pending.is_empty() && !waiter.until_exit {
-                waiter.table.get_or_insert(self.table_version);
-            }
-        }
-        let (done, waiting) =
-            std::mem::take(&mut self.waiters)
-                .into_iter()
-                .partition(|waiter: &Waiter| {
-                    waiter
-                        .table
-                        .is_some_and(|table| self.proxies.have_applied(table))
-                });
-        self.waiters = waiting;
-        for waiter in done {
-            if waiter.is_reload {
-                self.reload_ended(failure_of(&waiter.results));
-            }
-            let _ = waiter.reply.send(Answer::Done {
-                apps: waiter.results,
-            });
-        }
-    }
-
-    /// The last answers, when everything has stopped.
-    pub(super) fn answer_at_exit(&mut self) {
-        for waiter in self.waiters.drain(..).filter(|waiter| waiter.until_exit) {
-            let _ = waiter.reply.send(Answer::Done { apps: Vec::new() });
-        }
-    }
-
-    /// Reads the configuration again, beside this loop.
-    pub(super) fn reload(&mut self, reply: Option<oneshot::Sender<Answer>>) {
-        let (replan, plans) = (self.replan.clone(), self.plans.0.clone());
-        self.replanning += 1;
-        self.reload_began();
-        tokio::task::spawn_blocking(move || {
-            let plan = replan();
-            let _ = plans.blocking_send(Replanned { plan, reply });
-        });
-    }
-
-    pub(super) fn replanned(&mut self, Replanned { plan, reply }: Replanned) {
-        self.replanning -= 1;
-        if self.phase != Phase::Running {
-            return self.refuse(reply, vec![Problem::new("Stopping", STOPPING)]);
-        }
-        let plan = match plan {
-            Ok(plan) => plan,
-            Err(problems) => {
-                for problem in &problems {
-                    tracing::error!(hint = problem.hint, "{problem}");
-                }
-                tracing::error!(
-                    name: kinds::RELOAD_REFUSED,
-                    "the configuration is invalid; nothing was changed"
-                );
-                self.refuse(reply, problems);
-                return;
-            }
-        };
-        let mut listeners = Vec::new();
-        for listen in &plan.listen {
-            if self.listeners.iter().any(|bound| bound.listen == *listen) {
-                continue;
-            }
-            match self.surroundings.binder.bind(listen) {
-                Ok(bound) => listeners.extend(bound),
-                Err(error) => {
-                    tracing::error!(name: kinds::RELOAD_REFUSED, "{error}; nothing was changed");
-                    self.refuse(reply, vec![setup_problem(&error)]);
-                    return;
-                }
-            }
-        }
-        if let Err(error) = access_log::prepare(&plan.access_log, self.site.proxy_uid) {
-            tracing::error!(name: kinds::RELOAD_REFUSED, "{error}; nothing was changed");
-            self.refuse(reply, vec![setup_problem(&error)]);
-            return;
-        }
-        self.apply(plan, listeners, reply);
-    }
-
-    fn refuse(&mut self, reply: Option<oneshot::Sender<Answer>>, errors: Vec<Problem>) {
-        self.reload_ended(errors.first().map(ToString::to_string));
-        if let Some(reply) = reply {
-            let _ = reply.send(Answer::Refused { errors });
-        }
-    }
-
-    /// Touches exactly what differs between the old plan and the new one.
-    fn apply(
-        &mut self,
-        plan: Plan,
-        new_listeners: Vec<Bound>,
-        reply: Option<oneshot::Sender<Answer>>,
-    ) {
-        let changes = diff::diff(&self.plan, &plan);
-        self.plan = plan;
-        self.dirty = true;
-        let mut decisions = Vec::new();
-        for name in changes.removed.iter().cloned() {
-            decisions.push((name, Decision::Remove));
-        }
-        for name in changes.changed.iter().cloned() {
-            let decision = match self.plan.apps.get(&name) {
-                // A stopped app stays stopped; its next start uses what the plan says then.
-                Some(spec) if self.is_stopped(&name) => Decision::Update(Box::new(spec.clone())),
-                _ => self.roll_out_planned(&name, "restarted"),
-            };
-            decisions.push((name, decision));
-        }
-        for name in changes.policy_changed.iter().cloned() {
-            if let Some(spec) = self.plan.apps.get(&name).cloned() {
-                decisions.push((name, Decision::Update(Box::new(spec))));
-            }
-        }
-        if changes.listeners_changed || changes.access_log_changed {
-            let wanted = &self.plan.listen;
-            let gone = self
-                .listeners
-                .extract_if(.., |bound| !wanted.contains(&bound.listen))
-                .collect::<Vec<Bound>>();
-            gone.into_iter().for_each(|bound| self.let_go(bound));
-            self.listeners.extend(new_listeners);
-            if changes.listeners_changed {
-                self.tell_listeners();
-            }
-            self.replace_proxy();
-        }
-        if changes.is_empty() {
-            tracing::info!(
-                name: kinds::RELOADED,
-                "configuration read again: nothing has changed"
-            );
-        } else {
-            tracing::info!(
-                name: kinds::RELOADED,
-                routes_changed = changes.routes_changed,
-                table_changed = changes.table_changed,
-                added = changes.added.len(),
-                removed = changes.removed.len(),
-                restarted = changes.changed.len(),
-                updated = changes.policy_changed.len(),
-                "configuration reloaded"
-            );
-        }
-        for name in &changes.added {
-            self.add_app(name);
-        }
-        let added = changes
-            .added
-            .iter()
-            .map(|name| result(name, "added", 1))
-            .collect();
-        // Without a caller (SIGHUP) nobody reads the answer.
-        let reply = reply.unwrap_or_else(|| oneshot::channel().0);
-        self.carry_out_decisions(decisions, added, reply, true);
     }
 }

@@ -148,6 +148,11 @@ impl Ending {
         }
     }
 
+    /// It could serve.
+    pub(super) fn was_ready(&self) -> bool {
+        matches!(self.state, Some(WorkerState::Ready { .. }))
+    }
+
     /// Nobody asked for this end, although the worker was on its way out.
     pub(super) fn is_unasked(&self, exit: Exit) -> bool {
         match self.state {

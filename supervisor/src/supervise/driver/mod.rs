@@ -10,15 +10,19 @@ mod ending;
 mod health;
 mod manager;
 mod proxies;
+mod reload;
+mod scale;
 mod shutdown;
 mod status;
 mod strangers;
 mod upgrade;
 mod upkeep;
+mod waiters;
+mod waits;
 
 use super::bind::Bound;
 use super::launch::{News, Site};
-use super::machine::{Event, WorkerId};
+use super::machine::{AppState, Event, WorkerId};
 use super::proxy_link::{Instance, ProxyNews};
 use super::report_writer::ReportWriter;
 use crate::config::problem::Problem;
@@ -27,9 +31,9 @@ use crate::control::server::Call;
 use crate::plan::spec::Plan;
 use crate::reports::store::Store;
 use app::AppRun;
-use commands::Waiter;
 use manager::Manager;
 use proxies::Proxies;
+use reload::{Reading, Replanned};
 use serde::{Deserialize, Serialize};
 use shutdown::Phase;
 use std::collections::BTreeMap;
@@ -38,6 +42,8 @@ use std::time::{Duration, Instant};
 use strangers::Strangers;
 use tokio::sync::mpsc;
 use upgrade::{Finding, Unheard, Upgrade};
+use waiters::Waiter;
+use waits::Wait;
 
 pub use upgrade::{FrozenDriver, Surroundings};
 
@@ -94,9 +100,10 @@ pub struct Driver {
     /// The table no longer says what is.
     dirty: bool,
     waiters: Vec<Waiter>,
-    plans: Channel<commands::Replanned>,
+    waits: Vec<Wait>,
+    plans: Channel<Replanned>,
     /// Configurations that are being read.
-    replanning: u32,
+    reading: Reading,
     phase: Phase,
     /// Every app has had its chance to start.
     came_up: bool,
@@ -158,8 +165,9 @@ impl Driver {
             table_version: 0,
             dirty: true,
             waiters: Vec::new(),
+            waits: Vec::new(),
             plans: mpsc::channel(4),
-            replanning: 0,
+            reading: Reading::None,
             phase: Phase::Running,
             came_up: false,
             when_up: None,
@@ -225,6 +233,7 @@ impl Driver {
 
     /// After each message: the table, the commands that wait, the stop that is under way.
     fn settle(&mut self) {
+        self.proceed_with_scales();
         self.remove_gone_apps();
         self.publish();
         self.release_drained();
@@ -233,7 +242,11 @@ impl Driver {
         self.proceed_with_shutdown();
         // Releasing and stopping may have changed what the table should say.
         self.publish();
+        for app in self.apps.values_mut() {
+            app.start_failure = None;
+        }
         self.tell_states();
+        self.answer_waits();
         self.note_start();
         self.tell_manager();
     }
@@ -248,6 +261,7 @@ impl Driver {
             .chain(self.manager.as_ref().and_then(Manager::deadline))
             .chain(self.strangers.deadline())
             .chain(self.reports_due())
+            .chain(self.waits_due())
             .min()
     }
 
@@ -285,6 +299,9 @@ impl Driver {
     }
 
     fn order(&mut self, order: Order) {
+        if self.phase != Phase::Running && matches!(order, Order::Reload | Order::Scale(_)) {
+            return;
+        }
         match order {
             Order::Stop => self.stop_signal(),
             Order::StopNow => self.stop_now(),
@@ -311,8 +328,15 @@ impl Driver {
 
     /// Who looks at the events sees each state that an app had after a message.
     fn tell_states(&mut self) {
-        for app in self.apps.values_mut() {
-            app.tell_state();
+        let states: Vec<(u64, AppState)> = self
+            .apps
+            .iter()
+            .map(|(number, app)| (*number, self.shown_state(app)))
+            .collect();
+        for (number, state) in states {
+            if let Some(app) = self.apps.get_mut(&number) {
+                app.tell_state(state);
+            }
         }
     }
 
@@ -334,7 +358,10 @@ impl Driver {
         if self.came_up
             && self.phase == Phase::Running
             && !self.announced_ready
-            && self.apps.values().all(|app| app.machine.is_settled())
+            && self
+                .apps
+                .values()
+                .all(|app| app.machine.is_settled() && self.shown_state(app) == app.machine.state())
         {
             self.announced_ready = true;
             tracing::info!(

@@ -38,6 +38,8 @@ struct Proxy {
 pub(super) struct Proxies {
     running: BTreeMap<Instance, Proxy>,
     next_instance: Instance,
+    /// The newest table that any proxy has ever applied.
+    ever_applied: u64,
     news: mpsc::Sender<(Instance, ProxyNews)>,
     respawn_at: Option<Instant>,
     delay: Duration,
@@ -49,6 +51,7 @@ type Rested = (proxy_link::Frozen, Descriptors);
 #[derive(Serialize, Deserialize)]
 pub(super) struct FrozenProxies {
     running: Vec<FrozenProxy>,
+    ever_applied: u64,
     next_instance: Instance,
 }
 
@@ -73,6 +76,7 @@ impl Proxies {
         Proxies {
             running: BTreeMap::new(),
             next_instance: 1,
+            ever_applied: 0,
             news,
             respawn_at: None,
             delay: FIRST_DELAY,
@@ -112,6 +116,11 @@ impl Proxies {
 
     pub(super) fn applied(&self) -> u64 {
         self.current().map_or(0, |proxy| proxy.applied)
+    }
+
+    /// A proxy knows this table, or has known it: what it names has been within reach of clients.
+    pub(super) fn has_been_applied(&self, version: u64) -> bool {
+        self.ever_applied >= version
     }
 
     /// Requests that come now are answered by this table or a later one; also when nobody answers any.
@@ -197,6 +206,7 @@ impl Proxies {
         FrozenProxies {
             running: running.collect(),
             next_instance: self.next_instance,
+            ever_applied: self.ever_applied,
         }
     }
 
@@ -208,6 +218,7 @@ impl Proxies {
         descriptors: &mut Descriptors,
     ) -> io::Result<()> {
         self.next_instance = frozen.next_instance;
+        self.ever_applied = frozen.ever_applied;
         self.running.clear();
         for proxy in frozen.running {
             let (instance, pid) = (proxy.instance, proxy.pid);
@@ -359,8 +370,10 @@ impl Driver {
             .flat_map(|app| app.workers.iter().map(|w| w.id))
             .collect();
         for app in self.apps.values_mut() {
+            app.first_table.get_or_insert(self.table_version);
             for (id, live) in &mut app.live {
                 if named.contains(id) {
+                    live.first_named.get_or_insert(self.table_version);
                     live.last_named = self.table_version;
                 }
             }
@@ -415,7 +428,10 @@ impl Driver {
                 proxy.ready = true;
                 self.proxies.delay = FIRST_DELAY;
             }
-            FromProxy::Applied { version } => proxy.applied = version,
+            FromProxy::Applied { version } => {
+                proxy.applied = version;
+                self.proxies.ever_applied = self.proxies.ever_applied.max(version);
+            }
             FromProxy::Drained { worker } => {
                 if known {
                     proxy.drained.insert(worker);

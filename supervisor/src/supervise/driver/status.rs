@@ -1,17 +1,38 @@
 //! `paster status`: what is, at this moment.
 
 use super::Driver;
-use super::app::AppRun;
+use super::app::{AppRun, Live};
 use crate::control::protocol::{
-    AppStatus, ProxyStatus, RefusedStatus, SCHEMA_VERSION, Status, WorkerStatus,
+    Answer, AppStatus, ProxyStatus, RefusedStatus, SCHEMA_VERSION, Status, WorkerStatus,
 };
+use crate::plan::spec::AppKind;
 use crate::reports::report::seconds;
-use crate::supervise::machine::{Worker, WorkerId, WorkerState};
-use crate::sys::proctree;
+use crate::supervise::machine::{AppState, Worker, WorkerId, WorkerState};
+use crate::sys::usage;
+use std::collections::BTreeMap;
 use std::time::Instant;
+use tokio::sync::oneshot;
 
 impl Driver {
-    pub(super) fn status(&self) -> Status {
+    /// Looks at what only we know here, and at what the kernel knows of processes beside this loop.
+    pub(super) fn tell_status(&self, reply: oneshot::Sender<Answer>) {
+        let mut status = self.status();
+        let keepers: Vec<Option<u32>> = self
+            .numbers
+            .values()
+            .filter_map(|number| self.apps.get(number))
+            .flat_map(|app| {
+                let keeper = |(id, _)| app.live.get(&id).map(Live::keeper_pid);
+                app.machine.workers().map(keeper)
+            })
+            .collect();
+        tokio::task::spawn_blocking(move || {
+            measure(&mut status, &keepers);
+            let _ = reply.send(Answer::Status(Box::new(status)));
+        });
+    }
+
+    fn status(&self) -> Status {
         Status {
             schema_version: SCHEMA_VERSION,
             pid: std::process::id(),
@@ -21,6 +42,8 @@ impl Driver {
             upgrades: self.upgrades,
             upgrade_error: self.last_upgrade_error.clone(),
             state_dir: self.site.state_dir.to_string_lossy().into_owned(),
+            cpu_s: None,
+            rss_bytes: None,
             listen: self
                 .listeners
                 .iter()
@@ -28,6 +51,8 @@ impl Driver {
                 .collect(),
             proxy: ProxyStatus {
                 pid: self.proxies.pid(),
+                cpu_s: None,
+                rss_bytes: None,
                 connections: self.proxies.stats().map(|stats| stats.connections).sum(),
                 table_version: self.proxies.applied(),
             },
@@ -47,13 +72,15 @@ impl Driver {
                 .stats()
                 .filter_map(|stats| stats.apps.get(name))
         };
+        let configured = self.plan.apps.get(name);
         AppStatus {
             name: name.clone(),
-            state: app.machine.state().name().to_owned(),
+            state: self.shown_state(app).name().to_owned(),
             mounts: app.spec.mounts.clone(),
             generation: app.machine.generation(),
             processes: app.machine.size(app.machine.generation()),
             max_processes: app.machine.most(),
+            configured_processes: configured.map_or(0, |spec| spec.settings.processes),
             restarts: app.restarts,
             queued: counted().map(|stats| stats.queued).sum(),
             requests: app.requests_before + counted().map(|stats| stats.requests).sum::<u64>(),
@@ -79,18 +106,67 @@ impl Driver {
 
     fn worker(&self, app: &AppRun, id: WorkerId, worker: &Worker) -> WorkerStatus {
         let live = app.live.get(&id);
-        let pid = live.and_then(|live| live.pid);
+        let state = match worker.state {
+            WorkerState::Ready { .. } if !self.is_within_reach(app, id) => "starting",
+            state => worker_state_name(state),
+        };
         WorkerStatus {
             slot: worker.slot,
             generation: worker.generation,
-            pid,
-            state: worker_state_name(worker.state).to_owned(),
+            pid: live.and_then(|live| live.pid),
+            state: state.to_owned(),
             in_flight: self.proxies.in_flight_of(id),
             uptime_s: live.map_or(0.0, |live| live.started.elapsed().as_secs_f64()),
-            rss_bytes: pid.and_then(proctree::rss_bytes),
+            rss_bytes: None,
+            cpu_s: None,
             status: live.and_then(|live| live.status.clone()),
             health: live.and_then(|live| live.health.as_ref()).map(health),
         }
+    }
+
+    /// A proxy has the worker in its table, or had it there.
+    fn is_within_reach(&self, app: &AppRun, id: WorkerId) -> bool {
+        let named = app.live.get(&id).and_then(|live| live.first_named);
+        named.is_some_and(|table| self.proxies.has_been_applied(table))
+    }
+
+    /// The state of an app as clients see it: a worker that is ready counts from the moment at which the proxy knows it.
+    pub(super) fn shown_state(&self, app: &AppRun) -> AppState {
+        let state = app.machine.state();
+        if !matches!(state, AppState::Ready | AppState::Degraded) {
+            return state;
+        }
+        if matches!(app.spec.kind, AppKind::Upstream { .. }) {
+            let known = app
+                .first_table
+                .is_some_and(|table| self.proxies.has_been_applied(table));
+            return if known { state } else { AppState::Starting };
+        }
+        let mut slots: BTreeMap<u32, bool> = BTreeMap::new();
+        for (id, worker) in app.machine.workers() {
+            if worker.is_ready() && worker.generation == app.machine.generation() {
+                *slots.entry(worker.slot).or_default() |= self.is_within_reach(app, id);
+            }
+        }
+        let within_reach = slots.values().filter(|within_reach| **within_reach).count();
+        match within_reach {
+            0 => AppState::Starting,
+            some if some < slots.len() => AppState::Degraded,
+            _ => state,
+        }
+    }
+}
+
+/// Adds what the kernel knows. `keepers` are those of the workers, in their order.
+fn measure(status: &mut Status, keepers: &[Option<u32>]) {
+    status.cpu_s = usage::cpu_seconds(status.pid);
+    status.rss_bytes = usage::rss_bytes(status.pid);
+    status.proxy.cpu_s = status.proxy.pid.and_then(usage::cpu_seconds);
+    status.proxy.rss_bytes = status.proxy.pid.and_then(usage::rss_bytes);
+    let workers = status.apps.iter_mut().flat_map(|app| &mut app.workers);
+    for (worker, keeper) in workers.zip(keepers) {
+        worker.rss_bytes = worker.pid.and_then(usage::rss_bytes);
+        worker.cpu_s = keeper.and_then(usage::cpu_seconds_below);
     }
 }
 

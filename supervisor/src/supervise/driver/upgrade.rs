@@ -161,7 +161,7 @@ impl Driver {
     fn is_calm(&self) -> bool {
         self.phase == Phase::Running
             && self.waiters.is_empty()
-            && self.replanning == 0
+            && !self.reading.is_under_way()
             && self.came_up
             && self.proxies.accepts()
             && self
@@ -280,6 +280,7 @@ impl Driver {
         {
             let _ = reply.send(Answer::Upgrading { upgrades });
         }
+        self.send_waits_away();
     }
 
     /// The program could not be executed: everything goes on.

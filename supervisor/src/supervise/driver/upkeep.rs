@@ -7,7 +7,7 @@ use crate::reports::report::{MAX_PATH, clean};
 use crate::router::message::{InFlight, Stats, WorkerId};
 use crate::supervise::machine::Event;
 use crate::supervise::scaling::Load;
-use crate::sys::proctree;
+use crate::sys::usage;
 use std::time::{Duration, Instant};
 
 /// How often the memory of workers is looked at, where it has a limit.
@@ -179,7 +179,7 @@ impl Driver {
                 continue;
             };
             for (id, live) in &app.live {
-                let rss = live.pid.and_then(proctree::rss_bytes).unwrap_or(0);
+                let rss = live.pid.and_then(usage::rss_bytes).unwrap_or(0);
                 if rss > limit {
                     large.push((rss, *number, *id));
                 }

@@ -99,7 +99,10 @@ impl AppMachine {
             && rollout.generation == worker.generation
         {
             self.rollout = None;
-            effects.push(rollout_failed(worker.generation, why));
+            effects.push(rollout_failed(
+                worker.generation,
+                &format!("a worker {why}"),
+            ));
             return None;
         }
         if worker.generation != self.generation {
@@ -112,7 +115,7 @@ impl AppMachine {
             // A pause that is under way is not cut short by another failure.
             self.not_before = self.not_before.max(Some(now + verdict.delay));
         }
-        self.prove(Err(why.to_owned()), now, effects);
+        self.prove(Err(format!("a worker {why}")), now, effects);
         Some((verdict.delay, verdict.failed))
     }
 

@@ -254,7 +254,7 @@ fn a_generation_that_fails_is_given_up_and_the_old_one_serves_on() {
         outcome(&effects),
         Some((
             2,
-            Err("exited with status 1 before it was ready".to_owned())
+            Err("a worker exited with status 1 before it was ready".to_owned())
         ))
     );
     assert!(matches!(
@@ -632,7 +632,7 @@ fn a_worker_that_does_not_become_healthy_in_time_has_failed() {
     assert!(effects.contains(&Effect::Kill(new)));
     assert_eq!(
         outcome(&effects),
-        Some((2, Err("was not healthy within 10s".to_owned())))
+        Some((2, Err("a worker was not healthy within 10s".to_owned())))
     );
     assert!(bench.machine.worker(1).expect("the old one").is_ready());
 }

@@ -1,0 +1,244 @@
+//! Reading the configuration again, and applying what has changed.
+//!
+//! One reading at a time: whoever asks meanwhile gets the next one, together, so that the newest file always wins.
+
+use super::Driver;
+use super::commands::Decision;
+use super::shutdown::Phase;
+use super::waiters::IsReload;
+use crate::config::problem::Problem;
+use crate::control::kinds;
+use crate::control::protocol::Answer;
+use crate::plan::diff;
+use crate::plan::spec::{AppKind, AppSpec, Plan};
+use crate::supervise::access_log;
+use crate::supervise::bind::Bound;
+use crate::supervise::machine::Event;
+use tokio::sync::oneshot;
+
+/// A configuration that was read again.
+pub(super) type Replanned = Result<Plan, Vec<Problem>>;
+
+/// Who waits for which reading. A signal reloads without anybody who waits.
+#[derive(Default)]
+pub(super) enum Reading {
+    #[default]
+    None,
+    Now {
+        asked: Vec<oneshot::Sender<Answer>>,
+        /// Those who came when the file may have been read already.
+        next: Option<Vec<oneshot::Sender<Answer>>>,
+    },
+}
+
+/// Errors of the start are texts with their hint on a line of its own.
+fn setup_problem(error: &str) -> Problem {
+    match error.split_once("\nhint: ") {
+        Some((what, hint)) => Problem::new("Refused", what).hint(hint),
+        None => Problem::new("Refused", error),
+    }
+}
+
+fn is_upstream(spec: &AppSpec) -> bool {
+    matches!(spec.kind, AppKind::Upstream { .. })
+}
+
+impl Reading {
+    pub(super) fn is_under_way(&self) -> bool {
+        matches!(self, Reading::Now { .. })
+    }
+}
+
+impl Driver {
+    /// Reads the configuration again, beside this loop.
+    pub(super) fn reload(&mut self, reply: Option<oneshot::Sender<Answer>>) {
+        match &mut self.reading {
+            Reading::Now { next, .. } => next.get_or_insert_default().extend(reply),
+            Reading::None => self.read_again(reply.into_iter().collect()),
+        }
+    }
+
+    fn read_again(&mut self, asked: Vec<oneshot::Sender<Answer>>) {
+        self.reading = Reading::Now { asked, next: None };
+        self.reload_began();
+        let (replan, plans) = (self.replan.clone(), self.plans.0.clone());
+        tokio::task::spawn_blocking(move || {
+            let _ = plans.blocking_send(replan());
+        });
+    }
+
+    pub(super) fn replanned(&mut self, plan: Replanned) {
+        let (asked, next) = match std::mem::take(&mut self.reading) {
+            Reading::Now { asked, next } => (asked, next),
+            Reading::None => (Vec::new(), None),
+        };
+        if self.phase != Phase::Running {
+            let why = "paster is stopping";
+            self.reload_ended(Some(why.to_owned()));
+            for reply in asked.into_iter().chain(next.into_iter().flatten()) {
+                let _ = reply.send(Answer::refused(why));
+            }
+            return;
+        }
+        match plan.and_then(|plan| Ok((self.prepare(&plan)?, plan))) {
+            Ok((listeners, plan)) => self.apply(plan, listeners, asked),
+            Err(problems) => {
+                for problem in &problems {
+                    tracing::error!(hint = problem.hint, "{problem}");
+                }
+                tracing::error!(
+                    name: kinds::RELOAD_REFUSED,
+                    "the configuration is invalid; nothing was changed"
+                );
+                self.reload_ended(problems.first().map(ToString::to_string));
+                for reply in asked {
+                    let errors = problems.clone();
+                    let _ = reply.send(Answer::Refused { errors });
+                }
+            }
+        }
+        if let Some(next) = next {
+            self.read_again(next);
+        }
+    }
+
+    /// Does what a new plan needs and what may fail, before anything is touched: its new listeners.
+    fn prepare(&mut self, plan: &Plan) -> Result<Vec<Bound>, Vec<Problem>> {
+        let mut listeners = Vec::new();
+        for listen in &plan.listen {
+            if !self.listeners.iter().any(|bound| bound.listen == *listen) {
+                let bound = self.surroundings.binder.bind(listen);
+                let bound = bound.map_err(|error| vec![setup_problem(&error)])?;
+                listeners.extend(bound);
+            }
+        }
+        access_log::prepare(&plan.access_log, self.site.proxy_uid)
+            .map_err(|error| vec![setup_problem(&error)])?;
+        Ok(listeners)
+    }
+
+    /// Touches exactly what differs between what runs and the new plan.
+    fn apply(
+        &mut self,
+        plan: Plan,
+        new_listeners: Vec<Bound>,
+        asked: Vec<oneshot::Sender<Answer>>,
+    ) {
+        let changes = diff::diff(&self.running_plan(), &plan);
+        self.forget_scales(&plan);
+        self.plan = plan;
+        self.dirty = true;
+        let mut decisions = Vec::new();
+        for name in changes.removed.iter().cloned() {
+            decisions.push((name, Decision::Remove));
+        }
+        for name in changes.changed.iter().cloned() {
+            let decision = match self.wanted_spec(&name) {
+                Some(spec) if self.runs_elsewhere(&name) || is_upstream(&spec) => {
+                    let stopped = self.is_stopped(&name);
+                    self.exchange(&name, stopped);
+                    match stopped {
+                        true => Decision::Update(Box::new(spec)),
+                        false => Decision::Await { action: "updated" },
+                    }
+                }
+                // A stopped app stays stopped; its next start uses what the plan says then.
+                Some(spec) if self.is_stopped(&name) => Decision::Update(Box::new(spec)),
+                _ => self.roll_out_planned(&name, "restarted"),
+            };
+            decisions.push((name, decision));
+        }
+        for name in changes.policy_changed.iter().cloned() {
+            if let Some(spec) = self.wanted_spec(&name) {
+                decisions.push((name, Decision::Update(Box::new(spec))));
+            }
+        }
+        if changes.listeners_changed || changes.access_log_changed {
+            let wanted = &self.plan.listen;
+            let gone = self
+                .listeners
+                .extract_if(.., |bound| !wanted.contains(&bound.listen))
+                .collect::<Vec<Bound>>();
+            gone.into_iter().for_each(|bound| self.let_go(bound));
+            self.listeners.extend(new_listeners);
+            if changes.listeners_changed {
+                self.tell_listeners();
+            }
+            self.replace_proxy();
+        }
+        if changes.is_empty() {
+            tracing::info!(
+                name: kinds::RELOADED,
+                "configuration read again: nothing has changed"
+            );
+        } else {
+            tracing::info!(
+                name: kinds::RELOADED,
+                routes_changed = changes.routes_changed,
+                table_changed = changes.table_changed,
+                added = changes.added.len(),
+                removed = changes.removed.len(),
+                restarted = changes.changed.len(),
+                updated = changes.policy_changed.len(),
+                "configuration reloaded"
+            );
+        }
+        for name in changes.added {
+            self.add_app(&name);
+            let action = "added";
+            decisions.push((name, Decision::Await { action }));
+        }
+        self.carry_out_decisions(decisions, asked, IsReload::Yes);
+    }
+
+    fn runs_elsewhere(&self, name: &str) -> bool {
+        let app = self.numbers.get(name).and_then(|n| self.apps.get(n));
+        app.is_some_and(|app| is_upstream(app.newest_spec()))
+    }
+
+    /// A server that runs elsewhere has nothing that could be rolled out, and proxies know it by its number: another
+    /// address, or workers instead, are another app of the same name.
+    fn exchange(&mut self, name: &str, stopped: bool) {
+        self.remove_app(name);
+        self.add_app(name);
+        if let Some(number) = self.numbers.get(name).copied().filter(|_| stopped) {
+            self.step(number, Event::Stop);
+        }
+    }
+
+    /// The plan, but with what each app really runs: a reload tries again what did not come up before.
+    fn running_plan(&self) -> Plan {
+        let mut plan = self.plan.clone();
+        for (name, number) in &self.numbers {
+            if let (Some(app), Some(spec)) = (self.apps.get(number), plan.apps.get_mut(name)) {
+                let configured = spec.settings.processes;
+                *spec = app.newest_spec().clone();
+                spec.settings.processes = configured;
+            }
+        }
+        plan
+    }
+
+    /// A file that says another number than before overrules `paster scale`.
+    fn forget_scales(&mut self, new: &Plan) {
+        for (name, number) in &self.numbers {
+            let processes = |plan: &Plan| plan.apps.get(name).map(|app| app.settings.processes);
+            if processes(&self.plan) != processes(new)
+                && let Some(app) = self.apps.get_mut(number)
+            {
+                app.scale = None;
+                app.scaled_from = None;
+            }
+        }
+    }
+
+    /// What the plan says of an app, in the number that was asked for.
+    pub(super) fn wanted_spec(&self, name: &str) -> Option<AppSpec> {
+        let mut spec = self.plan.apps.get(name)?.clone();
+        let app = self.numbers.get(name).and_then(|n| self.apps.get(n));
+        if let Some(processes) = app.and_then(|app| app.scale) {
+            spec.settings.processes = processes;
+        }
+        Some(spec)
+    }
+}
