@@ -1,5 +1,6 @@
 //! Every death that nobody asked for leaves a report, which survives paster itself.
 
+use crate::harness::confinement::if_it_can;
 use crate::harness::{Paster, Site, process};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -303,6 +304,24 @@ fn a_lost_keeper_is_told() {
     assert_eq!(report["pid"], pid);
     assert!(report["max_rss_bytes"].is_null(), "nobody could ask");
     paster.wait_until("it is replaced", |s| s.app("home").is_ready());
+}
+
+#[test]
+fn a_worker_over_its_memory_limit_is_told() {
+    let site = Site::new()
+        .prisoner("bad", "/")
+        .policy("bad", "cgroup_memory = 80M");
+    let Some(site) = if_it_can(site) else {
+        return;
+    };
+    let paster = site.serve();
+    paster.expect_death("over cgroup_memory = 80M");
+    assert_eq!(paster.post("/eat?mb=500", b"").status, 502);
+    let report = the_report(&paster, "bad");
+    assert_eq!(report["kind"], "over_memory");
+    assert_eq!(report["exit"]["signal_name"], "SIGKILL");
+    assert!(text(&report, "what").contains("over cgroup_memory = 80M"));
+    assert_eq!(requests(&report), ["POST /eat"]);
 }
 
 #[test]

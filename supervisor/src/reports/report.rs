@@ -77,6 +77,8 @@ pub enum Kind {
     Exit,
     /// A signal killed it.
     Signal,
+    /// The kernel killed it, because its app was over its memory limit.
+    OverMemory,
     /// It could not be executed.
     StartFailure,
     /// It was not ready in time and was killed.

@@ -64,7 +64,8 @@ pub(super) fn decision(delay: Option<Duration>, failed: bool) -> String {
 fn kind(exit: Exit) -> Kind {
     match exit {
         Exit::Code(_) => Kind::Exit,
-        Exit::Signal(_) | Exit::OverMemory(_) => Kind::Signal,
+        Exit::Signal(_) => Kind::Signal,
+        Exit::OverMemory(_) => Kind::OverMemory,
         Exit::Unknown => Kind::KeeperLost,
     }
 }

@@ -521,6 +521,47 @@ fn a_worker_that_hangs_gets_nothing_new_dumps_and_is_replaced() {
     );
 }
 
+/// What is told of a failure that is no exit, and where: the delay until the next start, if there is one.
+fn told_delay(effects: &[Effect]) -> Option<(usize, Option<Duration>)> {
+    effects.iter().enumerate().find_map(|(at, e)| match e {
+        Effect::Report(Report::StartTimeout { delay, .. } | Report::Hung { delay, .. }) => {
+            Some((at, *delay))
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn a_start_that_takes_too_long_and_a_hang_say_when_the_next_start_is() {
+    let mut bench = Bench::new(policy(1));
+    bench.step(Event::Tick);
+    let effects = bench.after(60 * SECOND, Event::Tick);
+    let (_, delay) = told_delay(&effects).expect("it is told");
+    assert_eq!(delay, Some(Duration::from_millis(100)));
+    let mut bench = Bench::ready(policy(1));
+    let effects = bench.after(11 * SECOND, Event::Hung(1, "did not answer".to_owned()));
+    let (_, delay) = told_delay(&effects).expect("it is told");
+    assert_eq!(delay, Some(Duration::ZERO), "it had been well");
+}
+
+#[test]
+fn a_new_generation_that_takes_too_long_is_told_before_it_is_given_up() {
+    let mut bench = Bench::ready(policy(1));
+    let rollout = Event::Rollout {
+        generation: 2,
+        policy: policy(1),
+    };
+    bench.step(rollout);
+    let effects = bench.after(60 * SECOND, Event::Tick);
+    let (told, delay) = told_delay(&effects).expect("it is told");
+    assert_eq!(delay, None, "it is not started again");
+    let done = effects
+        .iter()
+        .position(|e| matches!(e, Effect::RolloutDone { .. }))
+        .expect("the rollout is over");
+    assert!(told < done, "who waits for it is told why");
+}
+
 #[test]
 fn an_app_that_keeps_hanging_is_in_a_crash_loop() {
     let mut bench = Bench::ready(policy(1));
