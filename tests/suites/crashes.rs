@@ -350,6 +350,27 @@ fn a_crash_while_it_was_drained_is_told() {
 }
 
 #[test]
+fn a_crash_of_an_app_that_is_being_removed_is_told() {
+    let mut paster = one_app().actor("other", "/other").serve();
+    paster.allow_log("the proxy cannot connect to a worker");
+    let pid = paster.status().app("other").pid();
+    let slow = paster.post_in_background("/other/slow?s=60", b"");
+    paster.wait_until("it is in flight", |s| {
+        s.app("other").workers[0].in_flight == 1
+    });
+    paster.edit(|site| site.without("other"));
+    let reload = paster.command_in_background(&["reload"]);
+    paster.wait_until("it is removed", |s| s.find("other").is_none());
+    process::signal(pid, Signal::SIGABRT);
+    reload.join().expect("no panic").succeeded();
+    let report = the_report(&paster, "other");
+    assert_eq!(report["pid"], pid);
+    assert_eq!(requests(&report), ["POST /other/slow"]);
+    let answer = slow.join().expect("no panic").expect("an answer");
+    assert_eq!(answer.status, 502);
+}
+
+#[test]
 fn ends_that_were_asked_for_leave_no_report() {
     let paster = one_app().serve();
     paster.command(&["restart", "home"]).succeeded();

@@ -1,7 +1,7 @@
 //! What is known of a request for as long as it is in flight, to be told if its worker does not finish it.
 
-use super::outbox::Outbox;
-use crate::router::message::{FromProxy, InFlight, WorkerId};
+use super::upstream::Upstream;
+use crate::router::message::InFlight;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 use std::time::Instant;
@@ -37,9 +37,8 @@ impl Asked {
     }
 
     /// The worker has left it without a complete answer.
-    pub(super) fn lost(&self, outbox: &Outbox, worker: WorkerId, progress: Progress) {
-        let request = self.in_flight(progress);
-        outbox.tell_if_room(FromProxy::Lost { worker, request });
+    pub(super) fn lost_by(&self, upstream: &Upstream, progress: Progress) {
+        upstream.lost(|| self.in_flight(progress));
     }
 }
 

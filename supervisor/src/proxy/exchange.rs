@@ -194,7 +194,7 @@ pub(super) async fn send(
     }
     if failure != Failure::NotSent {
         // While the lease is held: nothing of this worker is told after `Drained`.
-        asked.lost(&thread.shared.outbox, upstream.id(), Progress::Waiting);
+        asked.lost_by(&upstream, Progress::Waiting);
     }
     tracing::debug!(app = %app.name, worker = upstream.id(), error = %error.error(), ?failure, "no answer");
     match (tries.after(failure, repeatable), spare) {
@@ -304,9 +304,7 @@ impl Finish {
     /// The worker has broken off.
     pub(super) fn lost(self) {
         if let Some(lease) = &self.lease {
-            let worker = lease.upstream().id();
-            let outbox = &self.thread.shared.outbox;
-            self.asked.lost(outbox, worker, Progress::Answering);
+            self.asked.lost_by(lease.upstream(), Progress::Answering);
         }
     }
 }

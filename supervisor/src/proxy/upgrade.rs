@@ -65,11 +65,8 @@ pub(super) fn tunnel(
     tokio::task::spawn_local(async move {
         let (down, up) = match (client.await, worker.await) {
             (Ok(client), Ok(worker)) => {
-                copy(client, worker, || {
-                    let outbox = &thread.shared.outbox;
-                    asked.lost(outbox, lease.upstream().id(), Progress::Answering);
-                })
-                .await
+                let lost = || asked.lost_by(lease.upstream(), Progress::Answering);
+                copy(client, worker, lost).await
             }
             _ => (0, 0),
         };

@@ -6,12 +6,15 @@
 
 use super::outbox::Outbox;
 use super::queue::AppQueue;
-use crate::router::message::{FromProxy, Worker, WorkerId, WorkerStats};
+use crate::router::message::{FromProxy, InFlight, Worker, WorkerId, WorkerStats};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Set in the word of a worker that the table in force does not name.
 const DRAINING: u64 = 1 << 63;
+
+/// Requests that a worker leaves unanswered and that are told, per second: more than a report of its death has room for.
+const LOSSES: u64 = 64;
 
 /// A worker of some table, shared by all tables that name it and all threads.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(super) struct Upstream {
     limit: AtomicU64,
     /// Milliseconds on the process clock until which it gets nothing, because it just failed; 0: it is well.
     suspect_until: AtomicU64,
+    /// The second of the process clock in which a request was last lost, and how many in it: `second * LOSSES + count`.
+    losses: AtomicU64,
     outbox: Outbox,
 }
 
@@ -39,6 +44,7 @@ impl Upstream {
             given: AtomicU64::new(0),
             limit,
             suspect_until: AtomicU64::new(0),
+            losses: AtomicU64::new(0),
             outbox,
         }
     }
@@ -101,6 +107,24 @@ impl Upstream {
     pub(super) fn trust(&self) {
         if self.suspect_until.load(Ordering::Relaxed) != 0 {
             self.suspect_until.store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// It has left a request without a complete answer: perhaps it has died. A server that closes every connection cannot
+    /// keep the supervisor busy with this.
+    pub(super) fn lost(&self, request: impl FnOnce() -> InFlight) {
+        let this_second = super::clock::now_ms() / 1000 * LOSSES;
+        let counted = self
+            .losses
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |losses| {
+                let next = losses.max(this_second) + 1;
+                (next < this_second + LOSSES).then_some(next)
+            });
+        if counted.is_ok() {
+            self.outbox.tell_if_room(FromProxy::Lost {
+                worker: self.id(),
+                request: request(),
+            });
         }
     }
 
@@ -206,6 +230,24 @@ mod tests {
         assert!(upstream.lease().is_none());
         upstream.trust();
         assert!(upstream.lease().is_some());
+    }
+
+    #[test]
+    fn a_worker_that_loses_everything_is_not_told_of_for_ever() {
+        let (upstream, events) = upstream(1);
+        let request = || InFlight {
+            method: "GET".into(),
+            path: "/".into(),
+            id: None,
+            age_ms: 0,
+            answering: false,
+        };
+        for _ in 0..10_000 {
+            upstream.lost(request);
+        }
+        let told = events.try_iter().count() as u64;
+        // Two seconds, should one begin just then.
+        assert!((LOSSES - 1..=2 * LOSSES).contains(&told), "{told}");
     }
 
     #[test]

@@ -21,11 +21,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// How long the proxies are waited for.
 const PROXIES_WAIT: Duration = Duration::from_millis(300);
+
 /// A report that is complete but for what the proxies have to say.
 pub(super) struct Draft {
     pub(super) report: CrashReport,
-    /// It goes to the disk.
-    pub(super) kept: bool,
+    /// How many reports of its app are kept; 0: not even this one.
+    keep: usize,
     worker: WorkerId,
     last_named: u64,
 }
@@ -33,7 +34,7 @@ pub(super) struct Draft {
 impl Draft {
     /// What people find it by.
     pub(super) fn name(&self) -> Option<&str> {
-        self.kept.then_some(&*self.report.id)
+        (self.keep > 0).then_some(&*self.report.id)
     }
 }
 
@@ -187,7 +188,7 @@ impl AppRun {
         let report = CrashReport {
             schema_version: SCHEMA_VERSION,
             id: id.unwrap_or_else(report::new_id),
-            time: timestamp(SystemTime::now()),
+            time: timestamp(SystemTime::now() - ending.at.elapsed()),
             app: self.spec.name.clone(),
             slot: ending.slot,
             generation: ending.generation,
@@ -214,7 +215,7 @@ impl AppRun {
         };
         Draft {
             report,
-            kept: self.spec.settings.keep_reports > 0,
+            keep: self.spec.settings.keep_reports as usize,
             worker: ending.id,
             last_named: ending.last_named,
         }
@@ -372,25 +373,23 @@ impl Driver {
         let name = draft.name().map(str::to_owned);
         let Draft {
             mut report,
-            kept,
+            keep,
             worker,
             ..
         } = draft;
         self.proxies.forget(worker);
-        let Some(app) = self.apps.get_mut(&app) else {
-            return;
-        };
         let waited = |request: &&RequestFacts| request.progress == Progress::Waiting;
-        if report.generation == app.machine.generation()
-            && report.requests.iter().any(|r| waited(&r))
+        // An app that is gone by now kills no more.
+        if let Some(app) = self.apps.get_mut(&app)
+            && report.generation == app.machine.generation()
+            && report.requests.iter().any(|request| waited(&request))
         {
             let unanswered = report.requests.iter().filter(waited);
             let refused = app.suspect(worker, unanswered, name.as_deref());
             report.refused.extend(refused);
             self.dirty |= app.spec.settings.deadly_requests.is_some();
         }
-        if kept {
-            let keep = app.spec.settings.keep_reports as usize;
+        if keep > 0 {
             self.writer.keep(report, keep, self.plan.apps.keys());
         }
     }

@@ -68,6 +68,8 @@ pub(super) struct Ending {
     pub(super) slot: u32,
     pub(super) generation: u64,
     pub(super) pid: Option<u32>,
+    #[serde(with = "moment")]
+    pub(super) at: Instant,
     pub(super) lived: Duration,
     /// The last `STATUS=`, the health check that failed, or the step at which its start failed.
     pub(super) status: Option<String>,
@@ -109,6 +111,7 @@ impl Ending {
             slot: live.slot,
             generation: live.generation,
             pid: live.pid,
+            at,
             lived: at.saturating_duration_since(live.started),
             status: live.last_step(),
             last_output: live.last_lines(LAST_LINES),
@@ -133,6 +136,7 @@ impl Ending {
             slot,
             generation,
             pid: None,
+            at: Instant::now(),
             lived: Duration::ZERO,
             status: None,
             last_output: Vec::new(),
