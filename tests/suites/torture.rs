@@ -247,7 +247,7 @@ fn an_app_that_holds_the_interpreter_or_computes_for_ever_is_replaced() {
     let site = beside(site);
     let paster = &site.paster;
     paster.expect_log("worker hangs: it missed its watchdog of 1s");
-    paster.expect_log("worker hangs: it did not answer `GET /loop/loop?s=1`");
+    paster.expect_log("worker hangs: it did not answer `GET /loop/loop`");
     paster.allow_log("requests did not finish within the drain timeout");
     paster.allow_log("worker ignored SIGTERM; it is killed");
     let status = paster.status();

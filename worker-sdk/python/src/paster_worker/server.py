@@ -13,6 +13,7 @@ import time
 from . import __version__
 from .body import ChunkedBody, SizedBody
 from .connection import Connection
+from .errors import log
 from .http import MAX_HEAD, BadRequest, framing, keeps_alive, parse
 from .pool import TICK, Pool
 from .wsgi import Exchange, FileWrapper
@@ -105,8 +106,6 @@ class Server:
                 return
             except OSError as error:
                 # Out of descriptors, or a client that left. What waits in the backlog is not lost.
-                from .errors import log
-
                 log("warning: cannot accept a connection: %s" % error)
                 time.sleep(0.1)
                 return
@@ -121,8 +120,6 @@ class Server:
             try:
                 self._serve(connection, token)
             except Exception as error:
-                from .errors import log
-
                 log("error: a fault of the host itself: %r" % error)
                 connection.close()
 
