@@ -166,7 +166,7 @@ impl AppMachine {
             Event::Drained(id) => self.drained(id, now, &mut effects),
             Event::Wanted => self.wake(now, &mut effects),
             Event::Active => self.last_active = Some(now),
-            Event::Load(load) => self.scaler.observe(load, now),
+            Event::Load(load) => self.scaler.observe(load),
             Event::Alive(id) => self.note_life(id, now),
             Event::Healthy(id) => self.note_health(id, now),
             Event::Unhealthy(id, why) => self.note_illness(id, &why, now, dice, &mut effects),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// A request that has waited for so long waits for another worker.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// What is observed so soon after the last worker became ready may be older than its being there.
+/// What is said so soon after the last worker became ready may be older than its being there.
 const SETTLE: Duration = Duration::from_millis(500);
 /// A worker that is needed again within this time was given up too early.
 const SOON: Duration = Duration::from_secs(600);
@@ -80,8 +80,9 @@ pub struct Scaler {
     /// Processes that should be there; the bounds have the last word.
     wanted: u32,
     load: Load,
-    #[serde(with = "moment::option")]
-    observed: Option<Instant>,
+    /// It was said just now, and nothing has been decided since.
+    #[serde(skip)]
+    is_news: bool,
     /// Since when every wanted worker is ready.
     #[serde(with = "moment::option")]
     complete: Option<Instant>,
@@ -104,15 +105,16 @@ impl Scaler {
     }
 
     /// The proxies have said something.
-    pub fn observe(&mut self, load: Load, now: Instant) {
+    pub fn observe(&mut self, load: Load) {
         self.load = load;
-        self.observed = Some(now);
+        self.is_news = true;
     }
 
     /// The number is not to change at present; what was seen before does not count afterwards.
     pub fn hold(&mut self) {
         self.complete = None;
         self.calm = None;
+        self.is_news = false;
     }
 
     /// When [`Scaler::decide`] is due without another observation.
@@ -133,6 +135,7 @@ impl Scaler {
         condition: Condition,
         now: Instant,
     ) -> Option<Change> {
+        let is_news = std::mem::take(&mut self.is_news);
         if !bounds.is_range() {
             return None;
         }
@@ -140,7 +143,7 @@ impl Scaler {
         let is_complete = condition.ready >= from;
         self.complete = is_complete.then_some(self.complete.unwrap_or(now));
         self.look_for_calm(bounds, now);
-        let to = if self.is_overloaded(bounds, condition, now) {
+        let to = if is_news && self.is_overloaded(bounds, condition, now) {
             let lacking = self.load.queued.div_ceil(u64::from(bounds.threads.max(1)));
             // At most twice as many, so that one burst does not start everything at once.
             let more = u32::try_from(lacking)
@@ -163,7 +166,7 @@ impl Scaler {
     /// Every worker is ready and full, and still requests wait. Not of an app that has just crashed: more of the same would not help.
     fn is_overloaded(&self, bounds: &Bounds, condition: Condition, now: Instant) -> bool {
         let recently = |at: Instant| now.saturating_duration_since(at) < HEALTHY_LIFE;
-        let (Some(complete), Some(observed)) = (self.complete, self.observed) else {
+        let Some(complete) = self.complete else {
             return false;
         };
         let places = u64::from(condition.ready) * u64::from(bounds.threads);
@@ -172,7 +175,7 @@ impl Scaler {
         self.load.queued > 0
             && self.load.waited >= PATIENCE
             && is_full
-            && observed >= complete + SETTLE
+            && now >= complete + SETTLE
             && !condition.paused
             && !condition.crashed.is_some_and(recently)
     }
@@ -264,7 +267,7 @@ mod tests {
                     queued,
                     waited: self.waited,
                 };
-                self.scaler.observe(load, self.now);
+                self.scaler.observe(load);
                 self.decide();
             }
         }
@@ -356,6 +359,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_said_is_not_acted_on_later() {
+        let mut bench = Bench::new();
+        bench.run(SETTLE * 2, |_| 1);
+        bench.crashed = Some(bench.now);
+        bench.run(SETTLE * 2, |_| 100);
+        bench.now += HEALTHY_LIFE;
+        bench.decide();
+        assert_eq!(bench.size(), 1, "nobody says that requests still wait");
+        bench.run(STEP, |_| 100);
+        assert_eq!(bench.size(), 2);
+    }
+
+    #[test]
     fn requests_that_wait_for_dead_workers_do_not_count() {
         let mut bench = Bench::new();
         bench.decide();
@@ -365,7 +381,7 @@ mod tests {
             queued: 50,
             waited: Duration::from_secs(1),
         };
-        bench.scaler.observe(load, bench.now);
+        bench.scaler.observe(load);
         bench.decide();
         assert_eq!(bench.size(), 1);
     }

@@ -281,6 +281,12 @@ pub(super) fn workers_are_processes(machine: &AppMachine, processes: &[Process])
 
 /// Never two that hold one slot of one generation; beside the holder at most one that it is to succeed.
 fn slots_have_one_holder(machine: &AppMachine) -> Verdict {
+    let recycled = machine
+        .workers()
+        .filter(|(_, w)| w.is_live() && w.recycling);
+    if recycled.count() > 1 {
+        return Err("two workers are recycled at the same time".to_owned());
+    }
     for (id, worker) in machine.workers().filter(|(_, w)| w.is_live()) {
         let twins = machine.workers().filter(|(_, w)| {
             w.is_live() && w.slot == worker.slot && w.generation == worker.generation
