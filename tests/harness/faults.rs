@@ -100,8 +100,8 @@ impl Faults {
             .expect("a file in the site");
         control.set_len(WORDS * 4).expect("a file in the site");
         let site = site
-            .env("LD_PRELOAD", library())
-            .env("PASTER_TEST_FAULTS", &path);
+            .variable("LD_PRELOAD", &library().display().to_string())
+            .variable("PASTER_TEST_FAULTS", &path.display().to_string());
         (Faults { control }, site)
     }
 

@@ -134,13 +134,6 @@ impl Site {
         self
     }
 
-    /// A variable in the environment of paster.
-    pub(crate) fn env(mut self, name: &str, value: &Path) -> Site {
-        self.environment
-            .push((name.to_owned(), value.display().to_string()));
-        self
-    }
-
     /// The whole INI file instead of one made from parts.
     pub(crate) fn ini(mut self, text: &str) -> Site {
         self.verbatim = Some(text.to_owned());

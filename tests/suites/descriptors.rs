@@ -1,7 +1,7 @@
 //! What a worker is given: descriptors, environment, identity, limits (docs/worker-contract.md).
 
 use crate::harness::paster::report;
-use crate::harness::{Paster, Site};
+use crate::harness::{Paster, Site, process};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -32,6 +32,23 @@ fn a_program_gets_exactly_five_descriptors() {
     );
     assert_ne!(found[&1], found[&2]);
     assert!(found[&3].starts_with("socket:"), "{found:?}");
+}
+
+/// Else a connection to a worker that is dead would wait for its answer instead of being refused.
+#[test]
+fn a_ready_worker_has_its_listener_for_itself() {
+    let paster = Site::new().server("program", "/", "").serve();
+    let listener = descriptors(&paster.get("/process").json())[&3].clone();
+    let keeper = process::parent(paster.status().app("program").pid()).expect("it runs");
+    for upgraded in [false, true] {
+        if upgraded {
+            paster.command(&["upgrade"]).succeeded();
+        }
+        for pid in [paster.pid(), keeper] {
+            let held = process::descriptors(pid);
+            assert!(!held.contains(&listener), "{listener} in {held:?}");
+        }
+    }
 }
 
 #[test]

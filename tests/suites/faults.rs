@@ -59,6 +59,7 @@ impl Torment {
             "nothing was changed",
             "cannot read",
             "cannot start a thread",
+            "crash reports cannot be kept",
             // It will be.
             "cannot start the proxy",
         ] {
@@ -87,10 +88,10 @@ impl Torment {
                 break;
             }
             self.command(&["restart", "other"]);
-            let _ = self
-                .paster
-                .connect()
-                .request("POST", "/crashy/exit", &[], b"");
+            // Both need a new connection to a new worker.
+            for (method, path) in [("GET", "/other/"), ("POST", "/crashy/exit")] {
+                let _ = self.paster.connect().request(method, path, &[], b"");
+            }
             self.kill("crashy", Some);
             if harm == Harm::Keepers {
                 self.kill("crashy", process::parent);

@@ -253,7 +253,7 @@ fn an_app_that_holds_the_interpreter_or_computes_for_ever_is_replaced() {
     let status = paster.status();
     let old = ["lock", "loop", "frozen"].map(|app| status.app(app).pid());
     let _held = paster.post_in_background("/lock/gil", b"");
-    let looping = paster.get_in_background("/loop/loop?s=1");
+    let looping = paster.get_in_background("/loop/loop");
     process::signal(old[2], Signal::SIGSTOP);
     for app in ["lock", "loop", "frozen"] {
         site.has_a_new_worker(app, &old);

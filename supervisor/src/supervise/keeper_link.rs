@@ -23,6 +23,7 @@ use std::os::fd::RawFd;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{UnixDatagram, UnixStream};
 use tokio::sync::{mpsc, oneshot};
@@ -111,8 +112,9 @@ pub(super) struct Conversation {
     pub(super) group: Option<Group>,
     pub(super) proxy_uid: Option<u32>,
     pub(super) readiness: Readiness,
-    /// The worker's listening socket, where we created it.
-    pub(super) listener: Option<UnixListener>,
+    /// The worker's listening socket, where we created it, until it is ready: then only the worker has it, so that nobody can
+    /// connect to one that is dead.
+    pub(super) listener: Option<Arc<UnixListener>>,
     pub(super) address: WorkerAddress,
     pub(super) spawned: bool,
     pub(super) ready: bool,
@@ -179,7 +181,7 @@ pub(super) fn thaw(
     );
     parts.read_buf.extend_from_slice(&frozen.unread);
     let listener = match frozen.listener {
-        Some(number) => Some(UnixListener::from(descriptors.take(number)?)),
+        Some(number) => Some(Arc::new(UnixListener::from(descriptors.take(number)?))),
         None => None,
     };
     let mut stream = |name, frozen: FrozenStream| -> io::Result<Stream> {
@@ -212,6 +214,9 @@ pub(super) fn thaw(
     };
     Ok(start(site, app, slot, conversation, None, streams, ring))
 }
+
+/// Waits until a program that does not notify can serve.
+type Probe<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 struct Task {
     conversation: Conversation,
@@ -296,7 +301,10 @@ impl Task {
             |fd: io::Result<std::os::fd::OwnedFd>| fd.map_or(-1, |fd| descriptors.put(fd));
         let link = put(parts.io.into_std().map(Into::into));
         let notify = put(notify.into_std().map(Into::into));
-        let listener = listener.map(|listener| put(Ok(listener.into())));
+        // The probe is at its end, so this is the only one.
+        let listener = listener
+            .and_then(Arc::into_inner)
+            .map(|listener| put(Ok(listener.into())));
         let [stdout, stderr] = <[FrozenStream; 2]>::try_from(streams)
             .unwrap_or_else(|_| unreachable!("there are two pumps"));
         let frozen = Frozen {
@@ -340,11 +348,11 @@ impl Task {
             tell(link, &spec).await;
         }
         let own_socket = listener.is_none();
-        let probed = listener
-            .as_ref()
-            .and_then(|listener| listener.try_clone().ok());
-        let mut probe: Pin<Box<dyn Future<Output = ()> + Send + '_>> =
-            Box::pin(readiness::wait(readiness, address, probed));
+        let mut probe: Probe = if *ready {
+            Box::pin(std::future::pending())
+        } else {
+            Box::pin(readiness::wait(readiness, address, listener.clone()))
+        };
         let share_own_socket = || {
             if own_socket && let WorkerAddress::Unix(path) = &*address {
                 // A socket that the program made itself belongs to its user.
@@ -409,6 +417,7 @@ impl Task {
                                 *ready = true;
                                 // Ends its connection too: a server that serves one at a time would wait for it.
                                 probe = Box::pin(std::future::pending());
+                                *listener = None;
                                 share_own_socket();
                                 News::Ready
                             }
@@ -423,6 +432,8 @@ impl Task {
                 }
                 () = &mut probe, if *spawned && !*ready => {
                     *ready = true;
+                    probe = Box::pin(std::future::pending());
+                    *listener = None;
                     share_own_socket();
                     News::Ready
                 }

@@ -26,6 +26,7 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::unix::pipe;
 use tokio::net::{UnixDatagram, UnixStream};
@@ -257,7 +258,7 @@ fn start(
         } else {
             app.settings.ready.clone()
         },
-        listener: place.listener,
+        listener: place.listener.map(Arc::new),
         address: place.address,
         spawned: false,
         ready: false,

@@ -6,6 +6,7 @@ use crate::router::message::WorkerAddress;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -17,7 +18,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn wait(
     readiness: &Readiness,
     address: &WorkerAddress,
-    listener: Option<UnixListener>,
+    listener: Option<Arc<UnixListener>>,
 ) {
     match (readiness, listener) {
         (Readiness::Notify, _) => std::future::pending().await,
