@@ -185,7 +185,7 @@ class Stopping(unittest.TestCase):
         with Worker(node("apps:toolbox")).ready() as worker:
             worker.terminate()
             self.assertEqual(worker.wait(), 0)
-            worker.connect().close()  # the listener is the supervisor's and still open
+            worker.connect().close()  # it has closed its listener, and not shut it down for others who hold it
 
     def test_a_second_signal_ends_at_once(self):
         for second in (signal.SIGTERM, signal.SIGINT):
@@ -206,6 +206,7 @@ class Stopping(unittest.TestCase):
 
     def test_a_fatal_signal_shows_the_stack_that_it_hit(self):
         with Worker(node("apps:toolbox")).ready() as worker:
+            self.assertEqual(worker.get("/hello").status, 200)
             worker.process.send_signal(signal.SIGABRT)
             self.assertEqual(worker.wait(), -signal.SIGABRT)
             self.assertIn("Fatal Python error: Aborted", worker.stderr())
