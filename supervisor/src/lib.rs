@@ -14,6 +14,7 @@
 //! - [`keeper`]: the small process around each worker: it starts it, waits for it and lets nothing of it survive.
 //! - [`confine`]: what a worker is kept from: control groups, namespaces, Landlock, seccomp.
 //! - [`manager`]: the service manager (systemd) above us: what it passed, what it is told.
+//! - [`logs`]: what workers print: read, kept, passed on.
 //! - [`control`]: how `paster status` and its siblings talk to `paster serve`.
 //! - [`reports`]: crash reports and the files in which they are kept.
 //! - [`sys`]: what the operating system offers; the only `unsafe`.
@@ -27,6 +28,7 @@ pub mod config;
 pub mod confine;
 pub mod control;
 pub mod keeper;
+pub mod logs;
 pub mod manager;
 pub mod plan;
 pub mod proxy;

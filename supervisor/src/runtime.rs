@@ -7,6 +7,7 @@ use crate::config::problem::Problem;
 use crate::confine::cgroup::{self, Stranger};
 use crate::control::protocol::{Answer, Event};
 use crate::control::{self, feed::Feed, journal, server::Feeds};
+use crate::logs::{self, FrozenLogs, Logs, OwnLog};
 use crate::manager::Inherited;
 use crate::plan::spec::{Plan, User};
 use crate::supervise::access_log;
@@ -15,7 +16,6 @@ use crate::supervise::driver::{
     Driver, FrozenDriver, Inputs, Order, Outcome, Replan, Surroundings,
 };
 use crate::supervise::launch::Site;
-use crate::supervise::output::Sink;
 use crate::supervise::upgrade::{self, Consent, Descriptors, State};
 use crate::sys;
 use crate::sys::pidfile::{PidFile, PidFileError};
@@ -31,7 +31,6 @@ use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
-use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::ChronoLocal;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -91,17 +90,19 @@ impl From<io::Error> for ServeError {
     }
 }
 
-/// Lines that the writer threads hold for a slow terminal; beyond that they are dropped and counted.
-const BUFFERED_LINES: usize = 16 * 1024;
 /// Threads for what blocks: reading configurations and `/proc`. Where tokio finds none, and the system gives none, it panics.
 const HELPERS: usize = 8;
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// How long the last answers on the control socket may take.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+/// How long the last lines may take to get to where they go.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Serves until told to stop. `announce` is called once, when the addresses are bound and before anything is started.
 pub fn serve(serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), ServeError> {
-    // One thread, and it is the main one: parent-death signals fire on the death of the thread that forked (prctl(2)).
+    // A log file that may not grow is no reason to end.
+    crate::sys::child::survive_file_size_limit().map_err(io::Error::from)?;
+    // One thread that forks, and it is the main one: parent-death signals fire on the death of the thread that forked (prctl(2)).
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(HELPERS)
@@ -190,6 +191,7 @@ impl Holdings {
             run_dir.share_with_proxy(uid)?;
         }
         access_log::prepare(&plan.access_log, proxy_uid).map_err(ServeError::Setup)?;
+        logs::check(&plan).map_err(ServeError::Setup)?;
         // Orphans of killed keepers come to us instead of init, which would not end them.
         nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)?;
         let control = control::server::bind(&run_dir.control())?;
@@ -293,16 +295,16 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
     if around.daemon {
         background::to_nowhere(inherited.log_file.is_none())?;
     }
-    let mut outputs = [
-        Output::open(|| Box::new(io::stdout())),
-        Output::open(|| Box::new(io::stderr())),
-    ];
-    let [stdout, stderr] = outputs.each_ref().map(|output| output.sink.clone());
+    let logs = match &predecessor {
+        None => Logs::start(FrozenLogs::default())?,
+        Some((_, state, _)) => Logs::start(state.surroundings.logs.clone())?,
+    };
+    let _last_lines = LastLines(logs.clone());
     let events = match &predecessor {
         None => Feed::new(journal::KEPT),
         Some((_, state, _)) => state.surroundings.events(),
     };
-    init_log(stderr.clone(), events.clone());
+    init_log(logs.own_log(), events.clone());
     if predecessor.is_none() && inherited.log_file.is_some() {
         tell_start(&plan, &listeners, around.obituary.as_deref());
     }
@@ -322,8 +324,7 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         private_tmp: run_dir.private_tmp(),
         state_dir,
         proxy_uid,
-        stdout,
-        stderr,
+        logs: logs.clone(),
         news: news_sender,
     };
     let mut inputs = Inputs {
@@ -359,6 +360,7 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
             control.try_clone()?,
             call_sender.clone(),
             Feeds {
+                logs: logs.clone(),
                 events: events.clone(),
             },
             connections.clone(),
@@ -370,6 +372,7 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         }
         // Followers have read everything when their stream ends.
         events.end();
+        logs.end_followers(true);
         connections.close();
         let last_calls = async {
             while let Some((_, reply)) = inputs.calls.recv().await {
@@ -387,10 +390,10 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         // A signal of this moment waits for the handlers of the successor.
         hold_signals(true)?;
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let error = hand_over(&mut driver, &mut inputs, &mut outputs).await;
+        let error = hand_over(&mut driver, &mut inputs, &logs).await?;
         hold_signals(false)?;
-        outputs.iter_mut().for_each(Output::reopen);
         events.begin();
+        logs.end_followers(false);
         driver.upgrade_failed(&error);
     }
 }
@@ -473,21 +476,35 @@ fn unused_sockets(complaints: &[String], unused: &[(String, String)]) -> Vec<Pro
     complaints.chain(unused).collect()
 }
 
+/// However we leave: what was said by then is written.
+struct LastLines(Logs);
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        self.0.pause(LAST_LINES);
+    }
+}
+
 /// Executes the successor; returns only if that is not possible, with the reason.
-async fn hand_over(driver: &mut Driver, inputs: &mut Inputs, outputs: &mut [Output; 2]) -> String {
+///
+/// # Errors
+/// It was not possible, nor is it to go on.
+async fn hand_over(driver: &mut Driver, inputs: &mut Inputs, logs: &Logs) -> io::Result<String> {
     let program = driver.successor().unwrap_or_default();
-    let (state, descriptors) = match driver.freeze(inputs).await {
+    let (mut state, descriptors) = match driver.freeze(inputs).await {
         Ok(frozen) => frozen,
-        Err(error) => return error,
+        Err(error) => return Ok(error),
     };
+    let paused = logs.pause(LAST_LINES);
+    state.surroundings.logs = logs.freeze();
     let state = State::new(state, &descriptors);
-    outputs.iter_mut().for_each(Output::flush);
     let error = match state.write() {
         Ok(file) => upgrade::execute(&program, &file, &descriptors),
         Err(error) => error,
     };
+    logs.resume(paused)?;
     driver.resume(state.content, descriptors);
-    format!("cannot execute {}: {error}", program.display())
+    Ok(format!("cannot execute {}: {error}", program.display()))
 }
 
 /// Where this program is.
@@ -522,54 +539,15 @@ fn proxy_uid() -> Option<u32> {
     Some(nobody.map_or(NOBODY, |user| user.uid.as_raw()))
 }
 
-/// Lines on their way to a terminal or file, written by a thread of their own.
-struct Output {
-    target: fn() -> Box<dyn io::Write + Send>,
-    sink: Sink,
-    /// Its end writes what is on its way.
-    thread: Option<WorkerGuard>,
-}
-
-impl Output {
-    fn open(target: fn() -> Box<dyn io::Write + Send>) -> Output {
-        let (writer, thread) = writer(target());
-        Output {
-            target,
-            sink: Sink::new(writer),
-            thread: Some(thread),
-        }
-    }
-
-    /// Writes what is on its way; what comes later is lost, until [`Output::reopen`].
-    fn flush(&mut self) {
-        self.thread = None;
-    }
-
-    fn reopen(&mut self) {
-        if self.thread.is_none() {
-            let (writer, thread) = writer((self.target)());
-            self.sink.replace(writer);
-            self.thread = Some(thread);
-        }
-    }
-}
-
-fn writer(target: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
-    NonBlockingBuilder::default()
-        .buffered_lines_limit(BUFFERED_LINES)
-        .lossy(true)
-        .finish(target)
-}
-
 /// The log for people at a terminal: local time of day, colours (unless `NO_COLOR` is set). Anywhere else each line can
 /// stand alone: full timestamps in UTC, no escapes.
 ///
 /// Lines that are events go to `events` as well, whatever the log shows.
-fn init_log(sink: Sink, events: Feed<Arc<Event>>) {
+fn init_log(writer: OwnLog, events: Feed<Arc<Event>>) {
     let filter = EnvFilter::try_from_env("PASTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt::layer()
         .with_target(false)
-        .with_writer(move || sink.writer());
+        .with_writer(writer);
     let log = if io::stderr().is_terminal() {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let timer = ChronoLocal::new("%H:%M:%S".to_owned());

@@ -40,6 +40,7 @@ pub(crate) struct App {
     pub(crate) requests: u64,
     pub(crate) workers: Vec<Worker>,
     pub(crate) last_death: Option<String>,
+    pub(crate) log: Option<Log>,
     pub(crate) last_report: Option<String>,
     pub(crate) refused: Vec<Refused>,
 }
@@ -50,6 +51,20 @@ pub(crate) struct Refused {
     pub(crate) path: String,
     pub(crate) deaths: u32,
     pub(crate) left_s: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Log {
+    pub(crate) stdout: Stream,
+    pub(crate) stderr: Stream,
+    pub(crate) trouble: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Stream {
+    pub(crate) lines: u64,
+    pub(crate) bytes: u64,
+    pub(crate) dropped: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -82,6 +97,13 @@ impl App {
     /// Every wanted worker serves.
     pub(crate) fn is_ready(&self) -> bool {
         self.state == "ready"
+    }
+
+    /// Counts of what its workers have printed.
+    pub(crate) fn log(&self) -> &Log {
+        self.log
+            .as_ref()
+            .expect("an app with workers has an output")
     }
 
     /// Pids of the workers that serve, sorted.

@@ -19,6 +19,7 @@ mod health;
 mod init;
 mod isolation;
 mod limits;
+mod logs;
 mod modes;
 mod neighbours;
 mod orphans;

@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Show how workers died: crash reports, the newest last
     Crashes(CrashesArgs),
+    /// Show what apps have printed
+    Logs(LogsArgs),
     /// Check a configuration: listeners, routes, apps, settings, warnings
     Check(CheckArgs),
     /// Print the route table, or which app gets a URL
@@ -231,6 +233,27 @@ pub(crate) struct UpgradeArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) program: Option<PathBuf>,
     /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+    /// Only lines of these apps [default: all]
+    #[arg(value_name = "APP")]
+    pub(crate) apps: Vec<String>,
+    /// Go on with new lines until paster ends
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only the last so many
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
+    pub(crate) lines: usize,
+    /// Only lines of the last, e.g., 10m
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) since: Option<Duration>,
+    /// Print each line as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

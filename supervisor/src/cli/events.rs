@@ -105,7 +105,7 @@ fn for_people(event: &Event) -> String {
 }
 
 /// Where the reader lives.
-fn local(time: &str) -> String {
+pub(super) fn local(time: &str) -> String {
     DateTime::parse_from_rfc3339(time).map_or_else(
         |_| time.to_owned(),
         |time| time.with_timezone(&Local).format("%F %T%.3f").to_string(),

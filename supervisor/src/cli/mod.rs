@@ -6,6 +6,7 @@ mod crash_report;
 mod crashes;
 mod events;
 mod exit;
+mod logs;
 mod member;
 mod outcome;
 mod output;
@@ -41,6 +42,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Wait(args) => wait::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Crashes(args) => crashes::run(&args),
+        Command::Logs(args) => logs::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Routes(args) => routes::run(&args),
     };

@@ -205,6 +205,9 @@ pub struct AppStatus {
     /// Requests that get 503 for a while, because workers died of them.
     #[serde(default)]
     pub refused: Vec<RefusedStatus>,
+    /// What its workers have printed; none for an upstream.
+    #[serde(default)]
+    pub log: Option<LogStatus>,
 }
 
 /// A request that is refused for a while.
@@ -216,6 +219,23 @@ pub struct RefusedStatus {
     pub deaths: u32,
     /// For how long it is still refused.
     pub left_s: f64,
+}
+
+/// The output of an app, since paster runs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStatus {
+    pub stdout: StreamStatus,
+    pub stderr: StreamStatus,
+    /// Why the log cannot be written at present.
+    pub trouble: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamStatus {
+    pub lines: u64,
+    pub bytes: u64,
+    /// Lines that the log did not take in time.
+    pub dropped: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

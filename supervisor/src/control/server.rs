@@ -6,6 +6,7 @@ use super::protocol::{Answer, Command, Event};
 use super::query::Query;
 use super::stream::{self, Body};
 use crate::config::problem::Problem;
+use crate::logs::{Logs, Wanted};
 use crate::sys::shortage::Complaints;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -20,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 /// A command and where its answer goes.
@@ -38,6 +39,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// What can be followed.
 #[derive(Clone)]
 pub struct Feeds {
+    pub logs: Logs,
     pub events: Feed<Arc<Event>>,
 }
 
@@ -170,9 +172,10 @@ async fn respond(request: Request<Incoming>, server: &Server) -> Result<Response
             server.command(command).await
         }
         (&Method::GET, "/v1/events") => server.events(request.uri().query()).await,
+        (&Method::GET, "/v1/logs") => server.logs(request.uri().query()).await,
         _ => Err(Refused::new(
             StatusCode::NOT_FOUND,
-            "GET /v1/status, GET /v1/events or POST /v1/command",
+            "GET /v1/status, GET /v1/events, GET /v1/logs or POST /v1/command",
         )),
     }
 }
@@ -210,6 +213,29 @@ impl Server {
         self.stream(&self.feeds.events, query.follow, query.last, wanted)
     }
 
+    async fn logs(&self, query: Option<&str>) -> Result<Response<Body>, Refused> {
+        let query = self.query(query).await?;
+        let place = query.follow.then(|| self.place()).transpose()?;
+        let wanted = Wanted {
+            apps: query.apps,
+            last: query.last.unwrap_or(usize::MAX),
+            since: query.since,
+            follow: query.follow,
+        };
+        let (sender, lines) = mpsc::channel(1);
+        tokio::spawn(self.feeds.logs.clone().tail(wanted, sender));
+        let body = stream::sent(lines, place);
+        Ok(response(StatusCode::OK, "application/x-ndjson", body))
+    }
+
+    /// A place among those who follow.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refused> {
+        self.followers.clone().try_acquire_owned().map_err(|_| {
+            let why = format!("{MAX_FOLLOWERS} others follow already; end one of them");
+            Refused::new(StatusCode::TOO_MANY_REQUESTS, why)
+        })
+    }
+
     /// What a stream was asked for, if that makes sense and there are these apps.
     async fn query(&self, text: Option<&str>) -> Result<Query, Refused> {
         let query = Query::read(text.unwrap_or_default())
@@ -236,10 +262,7 @@ impl Server {
         T: Clone + serde::Serialize + Send + 'static,
     {
         let (mut followed, place) = if follow {
-            let place = self.followers.clone().try_acquire_owned().map_err(|_| {
-                let why = format!("{MAX_FOLLOWERS} others follow already; end one of them");
-                Refused::new(StatusCode::TOO_MANY_REQUESTS, why)
-            })?;
+            let place = self.place()?;
             (feed.follow(), Some(place))
         } else {
             let (kept, live) = (feed.kept(), None);

@@ -8,8 +8,8 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// The body of any answer.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -55,6 +55,15 @@ where
             text.push(b'\n');
             Ok(Frame::data(Bytes::from(text)))
         });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+/// Lines that are written as they are sent. The place of a follower is free again when they end or their reader has gone.
+pub(super) fn sent(lines: mpsc::Receiver<Bytes>, place: Option<OwnedSemaphorePermit>) -> Body {
+    let frames = stream::unfold((lines, place), |(mut lines, place)| async {
+        let text = lines.recv().await?;
+        Some((Ok(Frame::data(text)), (lines, place)))
+    });
     StreamBody::new(frames).boxed_unsync()
 }
 

@@ -5,6 +5,7 @@ use super::cut::{self, Cutting, Options, Piece, Work};
 use super::domains;
 use super::identity::{Accounts, System};
 use super::listen::{Listening, listening, without_server};
+use super::log;
 use super::sections;
 use super::settings::{Policy, Sheet};
 use super::spec::{AppKind, AppSpec, Plan, Settings};
@@ -161,6 +162,8 @@ impl Builder<'_> {
             (spec.name.clone(), spec)
         });
         let apps: BTreeMap<String, AppSpec> = apps.collect();
+        let access_log = sheet.access_log();
+        self.problems.extend(log::conflicts(&apps, &access_log));
         let listening = listening?;
         let trusted = &sheet.site().trusted_proxy;
         Some(Plan {
@@ -174,7 +177,7 @@ impl Builder<'_> {
             } else {
                 trusted.clone()
             },
-            access_log: sheet.access_log(),
+            access_log,
             cuts,
             warnings: Vec::new(),
             files: app

@@ -115,6 +115,7 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         deadly_requests: _,
         deadly_pause: _,
         keep_reports: _,
+        log: _,
     } = settings;
     (
         threads,
@@ -349,6 +350,10 @@ mod tests {
             policy_changed()
         );
         assert_eq!(after(|app| app.settings.queue = 1), policy_changed());
+        assert_eq!(
+            after(|app| app.settings.log.rotation.keep = 1),
+            policy_changed()
+        );
         assert_eq!(after(|app| app.handover = Handover::Keep), policy_changed());
     }
 

@@ -2,7 +2,8 @@
 //!
 //! docs/settings.md is checked against this table by a test, `paster check` prints from it.
 
-use super::spec::{AppSpec, Isolation, Restart, Settings};
+use super::log::Template;
+use super::spec::{AppSpec, Isolation, LineFormat, LogTo, Restart, Settings};
 use super::units::{duration, number, optional_duration, show_duration, show_size, size, switch};
 use super::values::{
     count, cpus, environment, optional_count, optional_request_path, optional_size, path, paths,
@@ -91,6 +92,9 @@ pub(super) struct View<'a> {
 pub const MOST_PROCESSES: u32 = 1024;
 /// The most requests that one worker is given at a time.
 const MOST_THREADS: u32 = 4096;
+
+/// The most old log files that stay; each rotation renames them all.
+const MOST_OLD_LOGS: u32 = 1000;
 
 macro_rules! app_duration {
     ($name:ident, $default:literal, $about:literal) => {
@@ -649,6 +653,83 @@ pub static KEYS: &[Key] = &[
         "off",
         "system calls that no web application needs fail: mount, ptrace, bpf, keyctl, …"
     ),
+    Key {
+        name: "log",
+        scope: Scope::App,
+        default: "inherit",
+        about: "where the output goes: `inherit` (paster's own stdout and stderr), `journald`, `syslog` or `off`",
+        set: |draft, text, here| {
+            draft.settings.log.to = LogTo::read(text, here)?;
+            Ok(())
+        },
+        show: |view| view.settings.log.to.show(),
+    },
+    Key {
+        name: "log_file",
+        scope: Scope::App,
+        default: "(none)",
+        about: "the output goes to this file instead, relative to the INI file; `{app}` and `{stream}` are replaced",
+        set: |draft, text, here| {
+            draft.settings.log.to = LogTo::File(Template::read(text, here)?);
+            Ok(())
+        },
+        show: |view| {
+            Some(match &view.settings.log.to {
+                LogTo::File(template) => template.show(),
+                _ => "(none)".to_owned(),
+            })
+        },
+    },
+    Key {
+        name: "log_format",
+        scope: Scope::App,
+        default: "prefix",
+        about: "how a line is written: `prefix` (`[app:slot] line`), `time` (with the time before that), `plain` or `json`",
+        set: |draft, text, _| {
+            draft.settings.log.format = LineFormat::read(text)?;
+            Ok(())
+        },
+        show: |view| Some(view.settings.log.format.show().to_owned()),
+    },
+    Key {
+        name: "log_max_size",
+        scope: Scope::App,
+        default: "20M",
+        about: "a log file that would become larger is put aside first, or `off`",
+        set: |draft, text, _| {
+            draft.settings.log.rotation.max_size = optional_size(text.trim())?;
+            Ok(())
+        },
+        show: |view| {
+            let size = view.settings.log.rotation.max_size;
+            Some(size.map_or_else(|| "off".to_owned(), show_size))
+        },
+    },
+    Key {
+        name: "log_max_age",
+        scope: Scope::App,
+        default: "off",
+        about: "a log file that is older is put aside when the next line comes",
+        set: |draft, text, _| {
+            draft.settings.log.rotation.max_age = optional_duration(text)?;
+            Ok(())
+        },
+        show: |view| {
+            let age = view.settings.log.rotation.max_age;
+            Some(age.map_or_else(|| "off".to_owned(), show_duration))
+        },
+    },
+    Key {
+        name: "log_keep",
+        scope: Scope::App,
+        default: "10",
+        about: "old log files that stay: `FILE.1` is the newest",
+        set: |draft, text, _| {
+            draft.settings.log.rotation.keep = number(text, 0, MOST_OLD_LOGS)?;
+            Ok(())
+        },
+        show: |view| Some(view.settings.log.rotation.keep.to_string()),
+    },
     Key {
         name: "strip_prefix",
         scope: Scope::App,

@@ -3,6 +3,7 @@
 //! - [`spec`]: the plan as data.
 //! - [`cut`]: where the tree is cut into apps; [`stock`]: which filters fan out.
 //! - [`settings`]: `[isolate]` sections; [`keys`]: the table of their keys; [`units`]: how values are written.
+//! - `log`: where the output of apps goes.
 //! - [`listen`]: the addresses that `[server:main]` asks for.
 //! - [`needs`]: the files that stay reachable for an app.
 //! - [`build`]: all of it together.
@@ -21,6 +22,7 @@ mod filters;
 pub mod identity;
 pub mod keys;
 pub mod listen;
+mod log;
 mod names;
 pub mod needs;
 mod networks;

@@ -176,6 +176,20 @@ impl Sheet {
 
 impl Sourced {
     fn apply(&mut self, part: &Part, here: &Path, problems: &mut Vec<Problem>) {
+        let entry = |key: &str| part.entries.iter().find(|entry| entry.key == key);
+        // Both say where lines go; the later section wins, but within one nobody could tell.
+        if let (Some(log), Some(file)) = (entry("log"), entry("log_file")) {
+            let later = if log.place.line > file.place.line {
+                log
+            } else {
+                file
+            };
+            problems.push(
+                setting("`log` and `log_file` both say where the output goes")
+                    .at(&later.place.file, later.place.line)
+                    .hint("remove one of them"),
+            );
+        }
         for entry in &part.entries {
             match self.set(part, entry, here) {
                 Ok(()) => {
@@ -319,7 +333,7 @@ fn brief(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::spec::User;
+    use crate::plan::spec::{LogTo, User};
 
     struct Nobody;
 
@@ -506,6 +520,24 @@ mod tests {
         assert_eq!(subject("isolate: blog"), Some(Some("blog".to_owned())));
         assert_eq!(subject("isolated"), None);
         assert_eq!(subject("app:isolate"), None);
+    }
+
+    #[test]
+    fn the_output_goes_to_one_place() {
+        let both = [("log", "journald"), ("log_file", "/var/log/{app}.log")];
+        let (_, problems) = read(vec![part(None, 1, &both)]);
+        assert_eq!(
+            problems[0].to_string(),
+            "site.ini:3: `log` and `log_file` both say where the output goes"
+        );
+        let (sheet, problems) = read(vec![
+            part(None, 1, &both[1..]),
+            part(Some("a"), 4, &both[..1]),
+        ]);
+        assert_eq!(problems, []);
+        let to = |app| sheet.app(app, &Nobody, &mut Vec::new()).settings.log.to;
+        assert!(matches!(to("a"), LogTo::Journald(_)));
+        assert!(matches!(to("b"), LogTo::File(_)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The plan as data: all that a configuration asks for, validated, nothing left to interpret.
 
+pub use super::log::{LineFormat, LogSettings, LogTo, Rotation};
 use crate::config::problem::Problem;
 use crate::config::tree::{Node, Origin};
 use crate::confine::Wanted;
@@ -171,6 +172,7 @@ pub struct Settings {
     pub isolation: Isolation,
     /// What the kernel is to keep the workers from.
     pub wanted: Wanted,
+    pub log: LogSettings,
 }
 
 /// What happens where this machine cannot give what `wanted` asks for.
@@ -241,6 +243,7 @@ impl Default for Settings {
             no_new_privileges: true,
             isolation: Isolation::default(),
             wanted: Wanted::default(),
+            log: LogSettings::default(),
         }
     }
 }

@@ -6,13 +6,12 @@
 use super::launch::{self, News, Site, give_to_proxy};
 use super::machine::WorkerId;
 use super::notify::{self, Notice, Throttle};
-use super::output::{self, Ring, Stream};
 use super::readiness;
 use super::upgrade::Descriptors;
 use crate::confine::cgroup::Group;
 use crate::keeper::message::{Ended, FromKeeper, KeeperSpec, ToKeeper};
+use crate::logs::{AllRead, Output, Released, Source, latin1};
 use crate::plan::spec::Readiness;
-use crate::reports::report::OutputStream;
 use crate::router::message::WorkerAddress;
 use crate::sys::process::Child;
 use crate::sys::shortage;
@@ -27,9 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{UnixDatagram, UnixStream};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio_util::codec::{Framed, FramedParts, LinesCodec};
-use tokio_util::sync::CancellationToken;
 
 /// How long the rest of the output may take after everything that could write it was killed.
 const LAST_OUTPUT: Duration = Duration::from_millis(500);
@@ -39,7 +36,7 @@ const MAX_LINE: usize = 64 * 1024;
 /// A running worker, as the driver holds it. Dropping it ends the keeper and with it the worker.
 pub struct Launched {
     pub address: WorkerAddress,
-    pub ring: Ring,
+    pub output: Output,
     pub keeper_pid: u32,
     orders: mpsc::UnboundedSender<Order>,
 }
@@ -64,11 +61,11 @@ impl Launched {
     }
 
     /// A worker whose conversation has ended; its last news is on its way.
-    pub fn ended(address: WorkerAddress, ring: Ring, keeper_pid: u32) -> Launched {
+    pub fn ended(address: WorkerAddress, output: Output, keeper_pid: u32) -> Launched {
         let (orders, _) = mpsc::unbounded_channel();
         Launched {
             address,
-            ring,
+            output,
             keeper_pid,
             orders,
         }
@@ -97,6 +94,7 @@ pub struct Frozen {
 struct FrozenStream {
     pipe: Option<RawFd>,
     /// The beginning of a line.
+    #[serde(with = "latin1")]
     partial: Vec<u8>,
 }
 
@@ -124,28 +122,18 @@ pub(super) fn framed(link: UnixStream) -> Framed<UnixStream, LinesCodec> {
     Framed::new(link, LinesCodec::new_with_max_length(MAX_LINE))
 }
 
-/// Begins the conversation, with `spec` unless the keeper has it already.
+/// Begins the conversation, with `spec` unless the keeper has it already. `output` is that of the worker, and tells when it
+/// has been read.
 pub(super) fn start(
     site: &Site,
-    app: &str,
-    slot: u32,
     conversation: Conversation,
     spec: Option<KeeperSpec>,
-    streams: [Stream; 2],
-    ring: Ring,
+    (output, all_read): (Output, AllRead),
 ) -> Launched {
-    let prefix = format!("[{app}:{slot}] ");
-    let stop = CancellationToken::new();
-    let [stdout, stderr] = streams;
-    let pump = |stream, sink: &output::Sink| {
-        let (prefix, ring, sink) = (prefix.clone(), ring.clone(), sink.clone());
-        tokio::spawn(output::pump(stream, prefix, ring, sink, stop.clone()))
-    };
-    let pumps = [pump(stdout, &site.stdout), pump(stderr, &site.stderr)];
     let (orders, received) = mpsc::unbounded_channel();
     let launched = Launched {
         address: conversation.address.clone(),
-        ring,
+        output: output.clone(),
         keeper_pid: conversation.keeper.pid(),
         orders,
     };
@@ -153,8 +141,8 @@ pub(super) fn start(
         conversation,
         news: site.news.clone(),
         orders: received,
-        pumps,
-        stop,
+        output,
+        all_read,
     };
     tokio::spawn(task.run(spec));
     launched
@@ -167,9 +155,8 @@ pub(super) fn start(
 pub(super) fn thaw(
     site: &Site,
     app: &str,
-    slot: u32,
-    id: WorkerId,
-    (keeper_pid, address, ring): (u32, WorkerAddress, Ring),
+    source: Source,
+    (keeper_pid, address): (u32, WorkerAddress),
     frozen: Frozen,
     descriptors: &mut Descriptors,
 ) -> io::Result<Launched> {
@@ -184,20 +171,17 @@ pub(super) fn thaw(
         Some(number) => Some(Arc::new(UnixListener::from(descriptors.take(number)?))),
         None => None,
     };
-    let mut stream = |name, frozen: FrozenStream| -> io::Result<Stream> {
-        let pipe = match frozen.pipe {
-            Some(number) => Some(tokio::net::unix::pipe::Receiver::from_owned_fd(
-                descriptors.take(number)?,
-            )?),
-            None => None,
-        };
-        Ok(Stream::resume(name, pipe, frozen.partial))
+    let mut pipe = |frozen: FrozenStream| -> io::Result<Released> {
+        let read_end = frozen.pipe.map(|number| descriptors.take(number));
+        Ok(Released {
+            read_end: read_end.transpose()?,
+            partial: frozen.partial,
+        })
     };
     let [stdout, stderr] = frozen.streams;
-    let streams = [
-        stream(OutputStream::Stdout, stdout)?,
-        stream(OutputStream::Stderr, stderr)?,
-    ];
+    let pipes = [pipe(stdout)?, pipe(stderr)?];
+    let id = source.worker;
+    let output = site.logs.attach(app, source, pipes)?;
     let conversation = Conversation {
         id,
         keeper: Child::watch(keeper_pid)?,
@@ -212,7 +196,7 @@ pub(super) fn thaw(
         spawned: frozen.spawned,
         ready: frozen.ready,
     };
-    Ok(start(site, app, slot, conversation, None, streams, ring))
+    Ok(start(site, conversation, None, output))
 }
 
 /// Waits until a program that does not notify can serve.
@@ -222,8 +206,8 @@ struct Task {
     conversation: Conversation,
     news: mpsc::Sender<(WorkerId, News)>,
     orders: mpsc::UnboundedReceiver<Order>,
-    pumps: [JoinHandle<Stream>; 2],
-    stop: CancellationToken,
+    output: Output,
+    all_read: AllRead,
 }
 
 enum End {
@@ -258,13 +242,13 @@ impl Task {
         if let Some(group) = group.filter(|_| had_no_time) {
             let _ = tokio::task::spawn_blocking(move || group.end()).await;
         }
-        let all_read = async {
-            for pump in self.pumps {
-                let _ = pump.await;
-            }
-        };
-        let _ = tokio::time::timeout(LAST_OUTPUT, all_read).await;
-        self.stop.cancel();
+        if tokio::time::timeout(LAST_OUTPUT, self.all_read)
+            .await
+            .is_err()
+        {
+            // Something that is not the worker's still holds the pipe; nobody listens to it any more.
+            drop(self.output.release().await);
+        }
         launch::remove(files).await;
         // The driver is gone only when paster ends.
         let _ = self.news.send((id, news)).await;
@@ -272,18 +256,10 @@ impl Task {
 
     async fn freeze(self) -> (Frozen, Descriptors) {
         let mut descriptors = Descriptors::default();
-        self.stop.cancel();
-        let mut streams = Vec::new();
-        for pump in self.pumps {
-            let (pipe, partial) = match pump.await {
-                Ok(stream) => stream.into_parts(),
-                Err(_) => (None, Vec::new()),
-            };
-            let pipe = pipe
-                .and_then(|pipe| pipe.into_nonblocking_fd().ok())
-                .map(|fd| descriptors.put(fd));
-            streams.push(FrozenStream { pipe, partial });
-        }
+        let streams = self.output.release().await.map(|pipe| FrozenStream {
+            pipe: pipe.read_end.map(|fd| descriptors.put(fd)),
+            partial: pipe.partial,
+        });
         let Conversation {
             link,
             notify,
@@ -305,14 +281,12 @@ impl Task {
         let listener = listener
             .and_then(Arc::into_inner)
             .map(|listener| put(Ok(listener.into())));
-        let [stdout, stderr] = <[FrozenStream; 2]>::try_from(streams)
-            .unwrap_or_else(|_| unreachable!("there are two pumps"));
         let frozen = Frozen {
             link,
             unread,
             notify,
             listener,
-            streams: [stdout, stderr],
+            streams,
             files,
             group,
             readiness,
@@ -368,6 +342,7 @@ impl Task {
                     Some(Ok(line)) => match serde_json::from_str(&line) {
                         Ok(FromKeeper::Spawned { pid }) => {
                             *spawned = true;
+                            self.output.set_pid(pid);
                             News::Spawned { pid }
                         }
                         Ok(FromKeeper::Failed { step, error }) => {

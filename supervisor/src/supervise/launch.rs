@@ -3,16 +3,15 @@
 use super::contract::{self, Placeholders, Seat};
 use super::keeper_link::{self, Conversation, Launched};
 use super::machine::WorkerId;
-use super::output::{Ring, Sink, Stream};
 use super::python_host;
 use super::upgrade::{memory_file, moment};
 use crate::confine::cgroup::{self, Group};
 use crate::confine::{Confinement, directory_name, worker};
 use crate::keeper::message::{self, Ended, Identity, KeeperSpec};
+use crate::logs::{Logs, Released, Source};
 use crate::manager::VARIABLES;
 use crate::plan::needs::needs;
 use crate::plan::spec::{AppKind, AppSpec, Readiness, User};
-use crate::reports::report::OutputStream;
 use crate::router::message::WorkerAddress;
 use crate::sys::process::Child;
 use crate::sys::shortage;
@@ -28,7 +27,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::unix::pipe;
 use tokio::net::{UnixDatagram, UnixStream};
 use tokio::sync::mpsc;
 
@@ -79,8 +77,7 @@ pub struct Site {
     pub state_dir: PathBuf,
     /// The unprivileged user of the proxy, when it is not our own.
     pub proxy_uid: Option<u32>,
-    pub stdout: Sink,
-    pub stderr: Sink,
+    pub logs: Logs,
     pub news: mpsc::Sender<(WorkerId, News)>,
 }
 
@@ -200,16 +197,14 @@ fn start(
         .set_nonblocking(true)
         .and_then(|()| UnixStream::from_std(link))
         .map_err(step("a socket for its keeper"))?;
-    let streams = [
-        Stream::new(
-            OutputStream::Stdout,
-            receiver(stdout.into()).map_err(step("a pipe for its output"))?,
-        ),
-        Stream::new(
-            OutputStream::Stderr,
-            receiver(stderr.into()).map_err(step("a pipe for its output"))?,
-        ),
-    ];
+    let pipe = |read_end: io::PipeReader| Released {
+        read_end: Some(read_end.into()),
+        partial: Vec::new(),
+    };
+    let source = Source::new(id, slot, generation, None);
+    let output = (site.logs)
+        .attach(&app.name, source, [pipe(stdout), pipe(stderr)])
+        .map_err(step("a pipe for its output"))?;
     // From here on nothing can fail but the start of the keeper itself.
     let mut command = Command::new(THIS_PROGRAM);
     command
@@ -263,15 +258,7 @@ fn start(
         spawned: false,
         ready: false,
     };
-    Ok(keeper_link::start(
-        site,
-        &app.name,
-        slot,
-        conversation,
-        Some(spec),
-        streams,
-        Ring::default(),
-    ))
+    Ok(keeper_link::start(site, conversation, Some(spec), output))
 }
 
 fn notify_socket(path: &Path, user: Option<&User>) -> io::Result<UnixDatagram> {
@@ -351,10 +338,6 @@ fn environment() -> impl Iterator<Item = (String, String)> {
     // What is not UTF-8 cannot be put into JSON; such variables are not passed on.
     std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
-}
-
-fn receiver(read_end: OwnedFd) -> io::Result<pipe::Receiver> {
-    pipe::Receiver::from_owned_fd(read_end)
 }
 
 fn nothing() -> io::Result<OwnedFd> {

@@ -11,7 +11,6 @@ mod keeper_link;
 pub mod launch;
 pub mod machine;
 mod notify;
-pub mod output;
 mod probe;
 pub mod proxy_link;
 mod python_host;

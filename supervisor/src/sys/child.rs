@@ -1,6 +1,6 @@
 //! Forking a child in a single-threaded process, and the settings that only a child makes.
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use nix::unistd::{ForkResult, Pid};
 
 /// Forks and runs `child` in the new process; when it returns (its exec has failed) the process ends with status 127.
@@ -40,10 +40,19 @@ fn thread_count() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }
 
-/// Unblocks all signals and gives SIGPIPE, which the Rust runtime ignores, its default action again.
+/// Lets a write beyond the limit of file sizes fail (`EFBIG`, setrlimit(2)) instead of ending the process.
+pub fn survive_file_size_limit() -> nix::Result<()> {
+    // SAFETY: installing SIG_IGN runs no handler of ours.
+    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }?;
+    Ok(())
+}
+
+/// Unblocks all signals and gives those that the Rust runtime or we ignore (SIGPIPE, SIGXFSZ) their default action again.
 pub fn reset_signals() -> nix::Result<()> {
-    // SAFETY: installing SIG_DFL runs no handler of ours.
-    unsafe { nix::sys::signal::signal(Signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl) }?;
+    for ignored in [Signal::SIGPIPE, Signal::SIGXFSZ] {
+        // SAFETY: installing SIG_DFL runs no handler of ours.
+        unsafe { signal(ignored, SigHandler::SigDfl) }?;
+    }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
 

@@ -135,11 +135,11 @@ impl Live {
     }
 
     pub(super) fn last_lines(&self, count: usize) -> Vec<String> {
-        self.launched.ring.last(count)
+        self.launched.output.last(count)
     }
 
     pub(super) fn output(&self) -> Vec<OutputLine> {
-        self.launched.ring.report()
+        self.launched.output.report()
     }
 }
 
@@ -310,8 +310,24 @@ impl Driver {
     }
 
     pub(super) fn remove_gone_apps(&mut self) {
-        self.apps
-            .retain(|_, app| !(app.removed && app.machine.is_gone()));
+        let (logs, numbers) = (&self.site.logs, &self.numbers);
+        self.apps.retain(|_, app| {
+            let is_gone = app.removed && app.machine.is_gone();
+            // Another app may have its name by now.
+            if is_gone && !numbers.contains_key(&app.spec.name) {
+                logs.remove(&app.spec.name);
+            }
+            !is_gone
+        });
+    }
+
+    /// The output of each app goes where the plan says.
+    pub(super) fn configure_logs(&self) {
+        for (name, app) in &self.plan.apps {
+            if !matches!(app.kind, AppKind::Upstream { .. }) {
+                self.site.logs.configure(name, &app.settings.log);
+            }
+        }
     }
 
     /// Brings up a new generation of `spec` beside the present one.

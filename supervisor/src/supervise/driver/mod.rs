@@ -190,6 +190,7 @@ impl Driver {
 
     /// Starts the proxy and all apps.
     pub fn start_all(&mut self) {
+        self.configure_logs();
         for name in self.plan.apps.keys().cloned().collect::<Vec<_>>() {
             self.add_app(&name);
         }

@@ -249,8 +249,9 @@ impl Proxies {
 }
 
 impl Driver {
-    /// After a rotation: our own log file, and the proxy's, which may have to be made for it.
+    /// After a rotation: the log files of apps, our own, and the proxy's, which may have to be made for it.
     pub(super) fn reopen_logs(&mut self) {
+        self.site.logs.reopen();
         if let Some(path) = &self.surroundings.inherited.log_file {
             let opened = background::open_log(path)
                 .and_then(|log| background::to_log(&log).map_err(|error| error.to_string()));

@@ -9,6 +9,7 @@ use super::waiters::IsReload;
 use crate::config::problem::Problem;
 use crate::control::kinds;
 use crate::control::protocol::Answer;
+use crate::logs;
 use crate::plan::diff;
 use crate::plan::spec::{AppKind, AppSpec, Plan};
 use crate::supervise::access_log;
@@ -16,7 +17,7 @@ use crate::supervise::bind::Bound;
 use crate::supervise::machine::Event;
 use tokio::sync::oneshot;
 
-/// A configuration that was read again.
+/// A configuration that was read again, and whose log files can be written.
 pub(super) type Replanned = Result<Plan, Vec<Problem>>;
 
 /// Who waits for which reading. A signal reloads without anybody who waits.
@@ -63,7 +64,11 @@ impl Driver {
         self.reload_began();
         let (replan, plans) = (self.replan.clone(), self.plans.0.clone());
         tokio::task::spawn_blocking(move || {
-            let _ = plans.blocking_send(replan());
+            let plan = replan().and_then(|plan| {
+                logs::check(&plan).map_err(|error| vec![setup_problem(&error)])?;
+                Ok(plan)
+            });
+            let _ = plans.blocking_send(plan);
         });
     }
 
@@ -128,6 +133,7 @@ impl Driver {
         self.forget_scales(&plan);
         self.plan = plan;
         self.dirty = true;
+        self.configure_logs();
         let mut decisions = Vec::new();
         for name in changes.removed.iter().cloned() {
             decisions.push((name, Decision::Remove));

@@ -3,8 +3,10 @@
 use super::Driver;
 use super::app::{AppRun, Live};
 use crate::control::protocol::{
-    Answer, AppStatus, ProxyStatus, RefusedStatus, SCHEMA_VERSION, Status, WorkerStatus,
+    Answer, AppStatus, LogStatus, ProxyStatus, RefusedStatus, SCHEMA_VERSION, Status, StreamStatus,
+    WorkerStatus,
 };
+use crate::logs;
 use crate::plan::spec::AppKind;
 use crate::reports::report::seconds;
 use crate::supervise::machine::{AppState, Worker, WorkerId, WorkerState};
@@ -101,6 +103,7 @@ impl Driver {
                     left_s: seconds(refusal.pause),
                 })
                 .collect(),
+            log: self.site.logs.status(name).map(log),
         }
     }
 
@@ -167,6 +170,19 @@ fn measure(status: &mut Status, keepers: &[Option<u32>]) {
     for (worker, keeper) in workers.zip(keepers) {
         worker.rss_bytes = worker.pid.and_then(usage::rss_bytes);
         worker.cpu_s = keeper.and_then(usage::cpu_seconds_below);
+    }
+}
+
+fn log(status: logs::Status) -> LogStatus {
+    let stream = |counts: logs::Counts| StreamStatus {
+        lines: counts.lines,
+        bytes: counts.bytes,
+        dropped: counts.dropped,
+    };
+    LogStatus {
+        stdout: stream(status.stdout),
+        stderr: stream(status.stderr),
+        trouble: status.trouble,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::config::problem::Problem;
 use crate::control::feed::Feed;
 use crate::control::protocol::{Answer, Event as ControlEvent};
 use crate::control::{journal, kinds};
+use crate::logs::FrozenLogs;
 use crate::manager::Inherited;
 use crate::plan::diff;
 use crate::plan::spec::Plan;
@@ -81,6 +82,8 @@ pub struct FrozenSurroundings {
     pub passed: Vec<FrozenSocket>,
     /// What holds the lock on the pid file.
     pub pid_file: Option<RawFd>,
+    /// What apps have printed; only in the state that is handed over, not in the one that is looked at.
+    pub logs: FrozenLogs,
 }
 
 impl FrozenSurroundings {
@@ -109,6 +112,7 @@ impl Surroundings {
                 Some(file) => Some(descriptors.put(file.lock()?)),
                 None => None,
             },
+            logs: FrozenLogs::default(),
         })
     }
 }
@@ -426,6 +430,7 @@ impl Driver {
         state: FrozenDriver,
         descriptors: Descriptors,
     ) -> io::Result<()> {
+        self.configure_logs();
         self.thaw(state, descriptors)?;
         self.upgrades += 1;
         self.manager_went_on();

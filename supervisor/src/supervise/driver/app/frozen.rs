@@ -1,8 +1,9 @@
 //! An app at rest: as it is handed to the program that takes the place of this one.
 
 use super::{AppRun, Live};
+use crate::logs::Source;
 use crate::plan::spec::AppSpec;
-use crate::reports::report::{OutputStream, RefusedRequest};
+use crate::reports::report::RefusedRequest;
 use crate::router::message::{Death, WorkerAddress, WorkerId};
 use crate::supervise::deadly::Deadly;
 use crate::supervise::driver::ending::{Ending, Lost, Sentence};
@@ -10,7 +11,6 @@ use crate::supervise::journey::Journey;
 use crate::supervise::keeper_link::{self, Launched};
 use crate::supervise::launch::Site;
 use crate::supervise::machine::{AppMachine, AppState};
-use crate::supervise::output::Ring;
 use crate::supervise::upgrade::{Descriptors, moment};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,7 +53,6 @@ struct FrozenWorker {
     /// None when it is over and its last news waits to be heard.
     conversation: Option<keeper_link::Frozen>,
     address: WorkerAddress,
-    last_output: Vec<(OutputStream, String)>,
     pid: Option<u32>,
     #[serde(with = "moment")]
     started: Instant,
@@ -91,7 +90,6 @@ impl AppRun {
             keeper_pid: live.launched.keeper_pid,
             conversation: conversations.remove(id),
             address: live.launched.address.clone(),
-            last_output: live.launched.ring.all(),
             pid: live.pid,
             started: live.started,
             status: live.status.clone(),
@@ -171,12 +169,15 @@ impl AppRun {
 
 impl FrozenWorker {
     fn thaw(self, site: &Site, app: &str, descriptors: &mut Descriptors) -> io::Result<Live> {
-        let ring = Ring::of(self.last_output);
+        let source = Source::new(self.id, self.slot, self.generation, self.pid);
         let launched = match self.conversation {
-            None => Launched::ended(self.address, ring, self.keeper_pid),
+            None => {
+                let (output, _) = site.logs.attach(app, source, Default::default())?;
+                Launched::ended(self.address, output, self.keeper_pid)
+            }
             Some(frozen) => {
-                let who = (self.keeper_pid, self.address, ring);
-                keeper_link::thaw(site, app, self.slot, self.id, who, frozen, descriptors)?
+                let who = (self.keeper_pid, self.address);
+                keeper_link::thaw(site, app, source, who, frozen, descriptors)?
             }
         };
         Ok(Live {
