@@ -51,6 +51,8 @@ pub struct Serve {
     /// Whom to become when the addresses are bound.
     pub identity: Option<User>,
     pub background: Background,
+    /// With `--reload`: how often files are looked at.
+    pub reload: Option<Duration>,
 }
 
 /// What is around us (`crate::background`).
@@ -245,6 +247,7 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
     let (order_sender, mut orders) = signals()?;
     let replan = serve.replan.clone();
     let state_dir = serve.state_dir.clone();
+    let reload = serve.reload;
     let around = Background {
         launcher: serve.background.launcher.take(),
         obituary: serve.background.obituary.take(),
@@ -324,6 +327,7 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         private_tmp: run_dir.private_tmp(),
         state_dir,
         proxy_uid,
+        reload,
         logs: logs.clone(),
         news: news_sender,
     };

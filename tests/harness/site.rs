@@ -134,6 +134,12 @@ impl Site {
         self
     }
 
+    /// Without the settings of an app.
+    pub(crate) fn without_policy(mut self, app: &str) -> Site {
+        self.policies.remove(app);
+        self
+    }
+
     /// The whole INI file instead of one made from parts.
     pub(crate) fn ini(mut self, text: &str) -> Site {
         self.verbatim = Some(text.to_owned());

@@ -156,7 +156,9 @@ fn the_command_returns_when_the_daemon_serves_and_the_daemon_has_left_the_termin
             "no session leader: it gets no terminal"
         );
         assert_eq!(fields[4], "0", "it has no terminal");
-        assert!(service.text("paster.log").contains("worker ready"));
+        service.wait_for("the log is in its file", || {
+            service.text("paster.log").contains("worker ready")
+        });
 
         let stopped = service.call(&["stop"]).succeeded();
         assert!(stopped.stdout.contains(&pid.to_string()), "{stopped:#?}");
@@ -323,6 +325,24 @@ fn a_foreign_process_is_never_stopped() {
 }
 
 #[test]
+fn a_daemon_watches_files_too() {
+    let app = |text: &str| {
+        format!(
+            "def factory(global_conf):\n    def app(environ, start_response):\n        start_response('200 OK', [])\n        return \
+             [b'{text}']\n    return app\n"
+        )
+    };
+    let mut service = Service::new(Site::new().python("home", "/", &app("old")));
+    service
+        .call(&["--daemon", "--reload", "--reload-interval=0.05"])
+        .succeeded();
+    assert_eq!(service.get("/"), "old");
+    fs::write(service.path("home.py"), app("new")).expect("our own file");
+    service.wait_for("the edited app serves", || service.get("/") == "new");
+    service.call(&["stop"]).succeeded();
+}
+
+#[test]
 fn in_the_foreground_pid_and_log_file_are_only_written_where_they_are_asked_for() {
     let site = Site::new().actor("home", "/");
     let (pid_file, log) = (site.path("p"), site.path("l"));
@@ -334,8 +354,9 @@ fn in_the_foreground_pid_and_log_file_are_only_written_where_they_are_asked_for(
     assert_eq!(pid, format!("{}\n", paster.pid()));
     assert!(paster.stderr().text().contains("listening on"));
     assert!(!paster.stderr().text().contains("worker ready"));
-    let text = fs::read_to_string(&log).expect("it was written");
-    assert!(text.contains("worker ready"), "{text}");
+    paster.wait_for("the log is in its file", || {
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("worker ready"))
+    });
     paster.command(&["upgrade"]).succeeded();
     assert_eq!(
         fs::read_to_string(&pid_file).expect("it is still there"),

@@ -35,4 +35,5 @@ mod systemd;
 mod torture;
 mod upgrade;
 mod upkeep;
+mod watch;
 mod wsgi;

@@ -156,6 +156,12 @@ pub(crate) struct ServeArgs {
     /// Append all output there [default with --daemon: paster.log]
     #[arg(long, value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
+    /// Watch the INI files and the files of the apps; what changes is served at once, by new workers of that app alone
+    #[arg(long)]
+    pub(crate) reload: bool,
+    /// Seconds between two looks
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    pub(crate) reload_interval: Duration,
     /// Start paster again when it dies
     #[arg(long)]
     pub(crate) monitor_restart: bool,
@@ -171,6 +177,16 @@ pub(crate) struct ServeArgs {
     /// Stop the paster that serves the configuration or, without CONFIG, has written the pid file
     #[arg(long)]
     pub(crate) stop_daemon: bool,
+}
+
+/// Seconds, as the original takes them.
+fn interval(text: &str) -> Result<Duration, String> {
+    let seconds = text.trim().parse::<f64>().ok();
+    let fits = |seconds: &f64| (0.01..=3600.0).contains(seconds);
+    let seconds = seconds.filter(fits);
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "expected seconds from 0.01 to 3600, such as 0.5".to_owned())
 }
 
 /// A running site: the CONFIG that `paster serve` was given.

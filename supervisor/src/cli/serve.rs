@@ -128,6 +128,7 @@ impl<'a> Given<'a> {
             state_dir,
             take_over: None,
             identity,
+            reload: args.reload.then_some(args.reload_interval),
             background: Background {
                 daemon,
                 ..Background::default()

@@ -39,6 +39,7 @@ kinds! {
     ALL_READY = "all_ready";
     RELOADED = "reloaded";
     RELOAD_REFUSED = "reload_refused";
+    FILES_CHANGED = "files_changed";
     LISTENERS_CHANGED = "listeners_changed";
     PROXY_STARTED = "proxy_started";
     PROXY_DIED = "proxy_died";

@@ -79,6 +79,7 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
     let Settings {
         threads,
         directory,
+        watch: _,
         environment,
         user,
         umask,

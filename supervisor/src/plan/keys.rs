@@ -7,8 +7,8 @@ use super::spec::{AppSpec, Isolation, LineFormat, LogTo, Restart, Settings};
 use super::units::{duration, number, optional_duration, show_duration, show_size, size, switch};
 use super::values::{
     count, cpus, environment, optional_count, optional_request_path, optional_size, path, paths,
-    program, read_limit, readiness, seconds, show_cpus, show_limit, show_paths, show_readiness,
-    word,
+    patterns, program, read_limit, readiness, seconds, show_cpus, show_limit, show_paths,
+    show_readiness, word,
 };
 use crate::router::message::{Handover, LogFormat};
 use std::path::{Path, PathBuf};
@@ -456,6 +456,24 @@ pub static KEYS: &[Key] = &[
                 || "(inherited)".to_owned(),
                 |path| path.display().to_string(),
             ))
+        },
+    },
+    Key {
+        name: "watch",
+        scope: Scope::App,
+        default: "(nothing)",
+        about: "files, relative to the INI file, `*` and `**` allowed: when one changes, comes or goes, new workers replace the old ones",
+        set: |draft, text, here| {
+            draft.settings.watch = patterns(text, here)?;
+            Ok(())
+        },
+        show: |view| {
+            let watch = &view.settings.watch;
+            Some(if watch.is_empty() {
+                "(nothing)".to_owned()
+            } else {
+                watch.join(" ")
+            })
         },
     },
     Key {

@@ -160,6 +160,8 @@ pub struct Settings {
     pub keep_reports: u32,
     /// Working directory of the workers; none: paster's own, as with the original.
     pub directory: Option<PathBuf>,
+    /// Absolute patterns of files; a change among them replaces the workers.
+    pub watch: Vec<String>,
     /// Added to paster's own environment.
     pub environment: BTreeMap<String, String>,
     /// Numeric ids, looked up while planning.
@@ -235,6 +237,7 @@ impl Default for Settings {
             deadly_pause: Duration::from_secs(5),
             keep_reports: 20,
             directory: None,
+            watch: Vec::new(),
             environment: BTreeMap::new(),
             user: None,
             umask: None,

@@ -94,6 +94,25 @@ pub(super) fn path(text: &str, here: &Path) -> Result<PathBuf, String> {
     Ok(here.join(text))
 }
 
+/// Words, split as a shell does, that name files or match their names (`*`, `?`, `[…]`, `**` for directories of any depth).
+pub(super) fn patterns(text: &str, here: &Path) -> Result<Vec<String>, String> {
+    let words = shlex::split(text).ok_or("expected file names; a quote is not closed")?;
+    // The directory is meant as it is written.
+    let here = glob::Pattern::escape(&here.to_string_lossy());
+    let absolute = words.into_iter().map(|word| {
+        let pattern = Path::new(&here).join(word);
+        let pattern = pattern.to_string_lossy().into_owned();
+        match glob::Pattern::new(&pattern) {
+            Ok(_) => Ok(pattern),
+            Err(error) => Err(format!(
+                "expected names of files or patterns: {}",
+                error.msg
+            )),
+        }
+    });
+    absolute.collect()
+}
+
 /// A program: a bare name is looked up on PATH later, everything else is a path.
 pub(super) fn program(text: &str, here: &Path) -> Result<PathBuf, String> {
     let text = text.trim();

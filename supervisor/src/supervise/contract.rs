@@ -118,6 +118,7 @@ struct PythonConfiguration<'a> {
     python_path: &'a [PathBuf],
     logging: &'a Option<PathBuf>,
     resolver: [String; 2],
+    tell_files: bool,
 }
 
 /// The JSON document on `PASTE_CONFIG_FD`.
@@ -125,6 +126,7 @@ pub(super) fn configuration(
     seat: Seat,
     config_file: &Path,
     program: &Path,
+    tell_files: bool,
 ) -> serde_json::Result<Vec<u8>> {
     let empty = Conf::new();
     let (node, python) = match &seat.app.kind {
@@ -142,6 +144,7 @@ pub(super) fn configuration(
                     python_path,
                     logging,
                     resolver,
+                    tell_files,
                 }),
             )
         }

@@ -352,9 +352,9 @@ impl Task {
                             let end = exited(ended);
                             // What it told just before its end is still there, and says how far it came.
                             while let Ok(length) = notify.try_recv(&mut datagram) {
-                                for notice in notify::parse(&datagram[..length]) {
-                                    if let Notice::Status(text) = notice {
-                                        let _ = self.news.send((*id, News::Status(text))).await;
+                                for said in news_of(&datagram[..length]) {
+                                    if matches!(said, News::Status(_) | News::Files(_)) {
+                                        let _ = self.news.send((*id, said)).await;
                                     }
                                 }
                             }
@@ -385,22 +385,17 @@ impl Task {
                         continue;
                     };
                     deaf_until = throttle.took(Instant::now());
-                    for notice in notify::parse(&datagram[..length]) {
-                        let said = match notice {
-                            Notice::Ready if *ready => continue,
-                            Notice::Ready => {
-                                *ready = true;
-                                // Ends its connection too: a server that serves one at a time would wait for it.
-                                probe = Box::pin(std::future::pending());
-                                *listener = None;
-                                share_own_socket();
-                                News::Ready
+                    for said in news_of(&datagram[..length]) {
+                        if matches!(said, News::Ready) {
+                            if *ready {
+                                continue;
                             }
-                            Notice::Status(text) => News::Status(text),
-                            Notice::Extend(by) => News::Extend(by),
-                            Notice::Alive => News::Alive,
-                            Notice::Stopping => News::Status("stopping".to_owned()),
-                        };
+                            *ready = true;
+                            // Ends its connection too: a server that serves one at a time would wait for it.
+                            probe = Box::pin(std::future::pending());
+                            *listener = None;
+                            share_own_socket();
+                        }
                         let _ = self.news.send((*id, said)).await;
                     }
                     continue;
@@ -431,4 +426,25 @@ async fn sleep_until(moment: Option<Instant>) {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// What a worker says in a datagram; the files together.
+fn news_of(datagram: &[u8]) -> Vec<News> {
+    let mut news = Vec::new();
+    let mut files = Vec::new();
+    for notice in notify::parse(datagram) {
+        match notice {
+            Notice::Ready => news.push(News::Ready),
+            Notice::Status(text) => news.push(News::Status(text)),
+            Notice::Extend(by) => news.push(News::Extend(by)),
+            Notice::Alive => news.push(News::Alive),
+            Notice::Stopping => news.push(News::Status("stopping".to_owned())),
+            Notice::File(path) => files.push(path),
+        }
+    }
+    if !files.is_empty() {
+        // First, so that nothing that is told later is acted on without them.
+        news.insert(0, News::Files(files));
+    }
+    news
 }

@@ -42,6 +42,8 @@ pub enum News {
     Ready,
     Status(String),
     Extend(Duration),
+    /// Files that it is made of.
+    Files(Vec<PathBuf>),
     /// It has pinged its watchdog.
     Alive,
     /// Its health was checked; an error is in words, as in `answered with status 503`.
@@ -77,6 +79,8 @@ pub struct Site {
     pub state_dir: PathBuf,
     /// The unprivileged user of the proxy, when it is not our own.
     pub proxy_uid: Option<u32>,
+    /// With `--reload`: how often files are looked at.
+    pub reload: Option<Duration>,
     pub logs: Logs,
     pub news: mpsc::Sender<(WorkerId, News)>,
 }
@@ -178,7 +182,8 @@ fn start(
     let (stderr, worker_stderr) = io::pipe().map_err(step("a pipe for its output"))?;
     let (link, keeper_link) =
         std::os::unix::net::UnixStream::pair().map_err(step("a socket for its keeper"))?;
-    let configuration = contract::configuration(seat, &site.config, &site.program)
+    let tell_files = site.reload.is_some();
+    let configuration = contract::configuration(seat, &site.config, &site.program, tell_files)
         .map_err(|error| step("its configuration")(error.into()))?;
     let configuration =
         memory_file("paster-config", &configuration).map_err(step("its configuration"))?;

@@ -19,3 +19,4 @@ mod report_writer;
 pub mod scaling;
 pub mod table;
 pub mod upgrade;
+pub mod watch;

@@ -1,5 +1,6 @@
 //! `sd_notify(3)` messages from a worker: lines of `KEY=VALUE` in one datagram.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// What a message says, as far as it concerns us.
@@ -10,19 +11,27 @@ pub(super) enum Notice {
     Stopping,
     Alive,
     Extend(Duration),
+    /// It is made of this file too.
+    File(PathBuf),
 }
 
 /// Longest STATUS that is kept.
 const MAX_STATUS: usize = 500;
-/// Lines of one message that are looked at; real ones have a few.
-const MAX_LINES: usize = 32;
+/// What one message may say, but for names of files; real ones have a few lines.
+const MAX_NOTICES: usize = 32;
 
 /// The notices in a datagram, in order; what we do not know is ignored, as `sd_notify(3)` asks.
 pub(super) fn parse(datagram: &[u8]) -> Vec<Notice> {
+    let mut room = MAX_NOTICES;
     String::from_utf8_lossy(datagram)
         .lines()
-        .take(MAX_LINES)
         .filter_map(notice)
+        .filter(|notice| {
+            let is_file = matches!(notice, Notice::File(_));
+            let fits = is_file || room > 0;
+            room -= usize::from(fits && !is_file);
+            fits
+        })
         .collect()
 }
 
@@ -65,6 +74,7 @@ fn notice(line: &str) -> Option<Notice> {
         ("EXTEND_TIMEOUT_USEC", micros) => {
             Some(Notice::Extend(Duration::from_micros(micros.parse().ok()?)))
         }
+        ("X_PASTE_FILE", path) if path.starts_with('/') => Some(Notice::File(path.into())),
         _ => None,
     }
 }
@@ -87,7 +97,9 @@ mod tests {
 
     #[test]
     fn a_message_of_a_thousand_lines_is_cut() {
-        assert_eq!(parse("READY=1\n".repeat(1000).as_bytes()).len(), MAX_LINES);
+        let many = |line: &str| parse(line.repeat(1000).as_bytes()).len();
+        assert_eq!(many("READY=1\n"), MAX_NOTICES);
+        assert_eq!(many("X_PASTE_FILE=/a\n"), 1000, "a datagram is the limit");
     }
 
     #[test]
@@ -110,7 +122,7 @@ mod tests {
     #[test]
     fn garbage_is_nothing() {
         assert_eq!(
-            parse(b"READY\n=\n\xff\xfe=1\nREADY=0\nEXTEND_TIMEOUT_USEC=soon"),
+            parse(b"READY\n=\n\xff\xfe=1\nREADY=0\nEXTEND_TIMEOUT_USEC=soon\nX_PASTE_FILE=x.py"),
             []
         );
     }

@@ -27,6 +27,7 @@ const MODULES: &[(&str, &str)] = modules![
     "connection",
     "contract",
     "errors",
+    "files",
     "http",
     "lifecycle",
     "loader",

@@ -74,6 +74,9 @@ pub(super) fn announce(args: &ServeArgs, config: &str, log: Option<&Path>, start
     } else {
         lines.push("  Ctrl-C stops (again: at once)".to_owned());
     }
+    if args.reload {
+        lines.push("  files are watched: what you edit is served at once".to_owned());
+    }
     if let Some(log) = log {
         lines.push(format!("  log: {}", log.display()));
     }

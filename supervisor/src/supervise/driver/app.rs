@@ -23,8 +23,8 @@ use crate::supervise::keeper_link::Launched;
 use crate::supervise::launch::{self, News};
 use crate::supervise::machine::{AppMachine, AppState, Effect, Event, Policy, WorkerId};
 use crate::sys::{oom, proctree, shortage};
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// An app with its processes.
@@ -50,6 +50,8 @@ pub(super) struct AppRun {
     /// Requests that were counted by proxies that are gone.
     pub(super) requests_before: u64,
     pub(super) removed: bool,
+    /// What its workers have told that they are made of.
+    pub(super) files: BTreeSet<PathBuf>,
     /// It has served, or failed, since it was added.
     pub(super) had_its_chance: bool,
     /// What the events have last told.
@@ -159,6 +161,7 @@ impl AppRun {
             crash_loop_told: false,
             requests_before: 0,
             removed: false,
+            files: BTreeSet::new(),
             had_its_chance: false,
             told_state: None,
             scale: None,
@@ -305,6 +308,7 @@ impl Driver {
                 app.removed = true;
             }
             self.dirty = true;
+            self.forget_files(number);
             self.step(number, Event::Stop);
         }
     }
@@ -522,6 +526,7 @@ impl Driver {
                         app = %name,
                         generation,
                         %error,
+                        hint = self.site.reload.map(|_| "mend the file: each change is tried"),
                         "new generation given up; the old one serves on"
                     ),
                 }
@@ -593,6 +598,7 @@ impl Driver {
                 self.step(number, Event::Ready(id));
             }
             News::Extend(by) => self.step(number, Event::Extend(id, by)),
+            News::Files(files) => self.files_told(number, id, files),
             News::Checked(answer) => self.checked(id, answer),
             News::Alive => self.step(number, Event::Alive(id)),
             News::Failed { step, error } => {

@@ -19,12 +19,14 @@ mod upgrade;
 mod upkeep;
 mod waiters;
 mod waits;
+mod watch;
 
 use super::bind::Bound;
 use super::launch::{News, Site};
 use super::machine::{AppState, Event, WorkerId};
 use super::proxy_link::{Instance, ProxyNews};
 use super::report_writer::ReportWriter;
+use super::watch::{Changed, Watcher};
 use crate::config::problem::Problem;
 use crate::control::kinds;
 use crate::control::server::Call;
@@ -38,7 +40,7 @@ use serde::{Deserialize, Serialize};
 use shutdown::Phase;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use strangers::Strangers;
 use tokio::sync::mpsc;
 use upgrade::{Finding, Unheard, Upgrade};
@@ -88,6 +90,8 @@ pub struct Driver {
     manager: Option<Manager>,
     strangers: Strangers,
     started: Instant,
+    /// The same by the clock of files.
+    began: SystemTime,
     /// By number; a removed app stays until its last process has gone.
     apps: BTreeMap<u64, AppRun>,
     /// The apps of the plan.
@@ -116,6 +120,9 @@ pub struct Driver {
     /// Why the last one did not.
     last_upgrade_error: Option<String>,
     findings: Channel<Finding>,
+    /// Where files are watched.
+    watcher: Option<Watcher>,
+    changes: Channel<Changed>,
     unheard: Unheard,
     /// Crash reports that wait for what the proxies know.
     pending: Vec<deaths::Pending>,
@@ -156,6 +163,7 @@ impl Driver {
             manager: Manager::open(&surroundings.inherited),
             strangers: Strangers::new(),
             started: Instant::now(),
+            began: SystemTime::now(),
             apps: BTreeMap::new(),
             numbers: BTreeMap::new(),
             next_number: 1,
@@ -177,6 +185,8 @@ impl Driver {
             upgrades: 0,
             last_upgrade_error: None,
             findings: mpsc::channel(4),
+            watcher: None,
+            changes: mpsc::channel(16),
             unheard: Unheard::default(),
             sweep_due: None,
             plan,
@@ -196,6 +206,7 @@ impl Driver {
         }
         self.tell_listeners();
         self.start_proxy();
+        self.watch_everything(self.began);
     }
 
     /// Serves until it is told to stop, or to let another program take over.
@@ -227,6 +238,7 @@ impl Driver {
                 Some(order) = inputs.orders.recv() => self.order(order),
                 Some(replanned) = self.plans.1.recv() => self.replanned(replanned),
                 Some(finding) = self.findings.1.recv() => self.found(finding),
+                Some(changed) = self.changes.1.recv() => self.files_changed(&changed),
                 () = tokio::time::sleep_until(wake.into()) => self.tick(),
             }
         }

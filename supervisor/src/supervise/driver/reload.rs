@@ -15,6 +15,7 @@ use crate::plan::spec::{AppKind, AppSpec, Plan};
 use crate::supervise::access_log;
 use crate::supervise::bind::Bound;
 use crate::supervise::machine::Event;
+use std::time::SystemTime;
 use tokio::sync::oneshot;
 
 /// A configuration that was read again, and whose log files can be written.
@@ -29,6 +30,8 @@ pub(super) enum Reading {
         asked: Vec<oneshot::Sender<Answer>>,
         /// Those who came when the file may have been read already.
         next: Option<Vec<oneshot::Sender<Answer>>>,
+        /// A file that is modified after this may have been read as it was before.
+        began: SystemTime,
     },
 }
 
@@ -60,7 +63,11 @@ impl Driver {
     }
 
     fn read_again(&mut self, asked: Vec<oneshot::Sender<Answer>>) {
-        self.reading = Reading::Now { asked, next: None };
+        self.reading = Reading::Now {
+            asked,
+            next: None,
+            began: SystemTime::now(),
+        };
         self.reload_began();
         let (replan, plans) = (self.replan.clone(), self.plans.0.clone());
         tokio::task::spawn_blocking(move || {
@@ -73,9 +80,8 @@ impl Driver {
     }
 
     pub(super) fn replanned(&mut self, plan: Replanned) {
-        let (asked, next) = match std::mem::take(&mut self.reading) {
-            Reading::Now { asked, next } => (asked, next),
-            Reading::None => (Vec::new(), None),
+        let Reading::Now { asked, next, began } = std::mem::take(&mut self.reading) else {
+            return;
         };
         if self.phase != Phase::Running {
             let why = "paster is stopping";
@@ -86,7 +92,10 @@ impl Driver {
             return;
         }
         match plan.and_then(|plan| Ok((self.prepare(&plan)?, plan))) {
-            Ok((listeners, plan)) => self.apply(plan, listeners, asked),
+            Ok((listeners, plan)) => {
+                self.apply(plan, listeners, asked);
+                self.watch_everything(began);
+            }
             Err(problems) => {
                 for problem in &problems {
                     tracing::error!(hint = problem.hint, "{problem}");
@@ -95,6 +104,7 @@ impl Driver {
                     name: kinds::RELOAD_REFUSED,
                     "the configuration is invalid; nothing was changed"
                 );
+                self.watch_problems(&problems, began);
                 self.reload_ended(problems.first().map(ToString::to_string));
                 for reply in asked {
                     let errors = problems.clone();

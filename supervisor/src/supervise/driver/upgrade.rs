@@ -449,6 +449,7 @@ impl Driver {
             "another version has taken over; its own proxy follows"
         );
         self.replace_proxy();
+        self.watch_again();
         Ok(())
     }
 

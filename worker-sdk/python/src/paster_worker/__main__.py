@@ -21,7 +21,12 @@ def main():
     lifecycle.name_process("paster:" + config.app)
     sys.path[:0] = config.python_path
     sys.argv = ["paster"] + ([config.config_file] if config.config_file else [])
-    app = _build(config, notifier)
+    files = None
+    if config.tell_files:
+        from .files import Files
+
+        files = Files(notifier)
+    app = _build(config, notifier, files)
 
     from .server import Server
 
@@ -31,6 +36,9 @@ def main():
     signals.install()
     if hasattr(gc, "freeze"):
         gc.freeze()  # what the app has built stays; collections need not walk it again
+    if files:
+        files.tell()
+        files.follow()
     notifier.tell("READY=1\nSTATUS=serving")
     server.serve(signals.wakeup, signals.stopping, watchdog.tick, period)
     notifier.tell("STOPPING=1")
@@ -53,7 +61,7 @@ def _prepare_streams():
             stream.reconfigure(line_buffering=True)
 
 
-def _build(config, notifier):
+def _build(config, notifier, files):
     from .loader import Builder, Node
 
     def resolve(*question):
@@ -72,6 +80,10 @@ def _build(config, notifier):
     except BaseException as error:
         from . import errors
 
+        if files:
+            from .files import of_failure
+
+            files.tell(of_failure(error, config.python_path))
         if builder.failure is not None:
             report = errors.explain(builder.failure)
         else:

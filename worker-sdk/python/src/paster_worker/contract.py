@@ -32,6 +32,7 @@ class Config:
         self.python_path = document.get("python_path") or []
         self.logging = document.get("logging")
         self.resolver = document.get("resolver")
+        self.tell_files = bool(document.get("tell_files"))
 
 
 def take_config(environ=os.environ):
@@ -88,6 +89,10 @@ class Notifier:
     @classmethod
     def take(cls, environ=os.environ):
         return cls(environ.pop("NOTIFY_SOCKET", None))
+
+    def another(self):
+        """One for another thread."""
+        return Notifier(self._address if self._socket is not None else None)
 
     def tell(self, text):
         """Says what must arrive: waits up to PATIENCE while the queue of the socket is full (it is short)."""

@@ -13,8 +13,9 @@ use crate::supervise::launch::Site;
 use crate::supervise::machine::{AppMachine, AppState};
 use crate::supervise::upgrade::{Descriptors, moment};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::PathBuf;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
@@ -43,6 +44,7 @@ pub(in super::super) struct FrozenApp {
     crash_loop_told: bool,
     requests_before: u64,
     had_its_chance: bool,
+    files: BTreeSet<PathBuf>,
     told_state: Option<AppState>,
 }
 
@@ -122,6 +124,7 @@ impl AppRun {
             crash_loop_told: self.crash_loop_told,
             requests_before: self.requests_before,
             had_its_chance: self.had_its_chance,
+            files: self.files.clone(),
             told_state: self.told_state,
         }
     }
@@ -156,6 +159,7 @@ impl AppRun {
             crash_loop_told: frozen.crash_loop_told,
             requests_before: frozen.requests_before,
             removed: false,
+            files: frozen.files,
             had_its_chance: frozen.had_its_chance,
             told_state: frozen.told_state,
             scale: frozen.scale,
