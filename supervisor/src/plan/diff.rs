@@ -106,6 +106,7 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         drain_timeout: _,
         stop_timeout: _,
         request_timeout: _,
+        request_buffering: _,
         queue: _,
         queue_timeout: _,
         restart: _,

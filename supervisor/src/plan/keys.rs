@@ -749,6 +749,24 @@ pub static KEYS: &[Key] = &[
         show: |view| Some(view.settings.log.rotation.keep.to_string()),
     },
     Key {
+        name: "request_buffering",
+        scope: Scope::App,
+        default: "auto",
+        about: "a request's body is read to its end before a worker gets it: `on`, `off`, or `auto`: on for Python apps",
+        set: |draft, text, _| {
+            draft.settings.request_buffering = match text.trim() {
+                "auto" => None,
+                text => Some(switch(text).map_err(|expected| format!("{expected}, or `auto`"))?),
+            };
+            Ok(())
+        },
+        show: |view| {
+            let suits = view.handover == Handover::Environ;
+            let is_on = view.settings.request_buffering.unwrap_or(suits);
+            Some(if is_on { "on" } else { "off" }.to_owned())
+        },
+    },
+    Key {
         name: "strip_prefix",
         scope: Scope::App,
         default: "on",

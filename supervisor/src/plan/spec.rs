@@ -145,6 +145,8 @@ pub struct Settings {
     pub max_requests_jitter: u64,
     /// In bytes, of the worker process alone.
     pub max_memory: Option<u64>,
+    /// A request's body is read to its end before a worker is taken; none: as suits the kind of app.
+    pub request_buffering: Option<bool>,
     pub queue: usize,
     pub queue_timeout: Duration,
     pub restart: Restart,
@@ -198,6 +200,14 @@ pub struct User {
     pub groups: Vec<u32>,
 }
 
+impl AppSpec {
+    /// A request's body is read to its end before a worker is taken.
+    pub fn buffers_requests(&self) -> bool {
+        let suits = matches!(self.kind, AppKind::Python { .. });
+        self.settings.request_buffering.unwrap_or(suits)
+    }
+}
+
 impl Settings {
     /// The most processes that there may be: also where `processes` was raised while it ran.
     pub fn most_processes(&self) -> u32 {
@@ -226,6 +236,7 @@ impl Default for Settings {
             max_requests: None,
             max_requests_jitter: 0,
             max_memory: None,
+            request_buffering: None,
             queue: 1000,
             queue_timeout: Duration::from_secs(30),
             restart: Restart::Always,

@@ -4,6 +4,7 @@
 use super::connection::ConnectionState;
 use super::exchange::Finish;
 use super::limits;
+use super::spool::Spooled;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -14,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// What the *client* did wrong while it sent a body. hyper reports it as an error of the worker's connection; this
+/// What went wrong with a body on the client's side of it. hyper reports it as an error of the worker's connection; this
 /// is how the blame finds its way back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyFault {
@@ -22,11 +23,13 @@ pub(super) enum BodyFault {
     Broken,
     /// Nothing came for too long.
     Late,
+    /// It was to be kept until it is complete, and there is no room. Not the client's fault.
+    NotKept,
 }
 
 /// The error that a body yields. It aborts the message that the body belongs to.
 #[derive(Debug)]
-pub(super) struct BodyError(&'static str);
+pub(super) struct BodyError(pub(super) &'static str);
 
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,7 +78,10 @@ impl ClientBody {
     }
 
     /// The next bytes; none at the end.
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    pub(super) fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
         if self.ended {
             return Poll::Ready(None);
         }
@@ -171,6 +177,8 @@ pub(super) enum RequestBody {
     Empty,
     /// Known to its end: can be sent again.
     Whole(Bytes),
+    /// The same, and too large for memory.
+    Spooled(Spooled),
     Stream {
         first: Option<Bytes>,
         rest: ClientBody,
@@ -188,6 +196,7 @@ impl RequestBody {
         match self {
             Self::Empty => Some(Self::Empty),
             Self::Whole(all) => Some(Self::Whole(all.clone())),
+            Self::Spooled(spooled) => Some(Self::Spooled(spooled.again())),
             Self::Stream { .. } => None,
         }
     }
@@ -195,7 +204,8 @@ impl RequestBody {
     pub(super) fn fault(&self) -> Option<SharedFault> {
         match self {
             Self::Stream { rest, .. } => Some(rest.fault()),
-            _ => None,
+            Self::Spooled(spooled) => Some(spooled.fault()),
+            Self::Empty | Self::Whole(_) => None,
         }
     }
 
@@ -221,6 +231,9 @@ impl Body for RequestBody {
                 *this = Self::Empty;
                 Poll::Ready(Some(Ok(Frame::data(all))))
             }
+            Self::Spooled(spooled) => spooled
+                .poll_data(cx)
+                .map(|next| next.map(|data| data.map(Frame::data))),
             Self::Stream { first, rest } => match first.take() {
                 Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
                 None => rest
@@ -234,6 +247,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Whole(all) => all.is_empty(),
+            Self::Spooled(spooled) => spooled.left() == 0,
             Self::Stream { first, rest } => first.is_none() && rest.ended,
         }
     }
@@ -242,6 +256,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(all) => SizeHint::with_exact(all.len() as u64),
+            Self::Spooled(spooled) => SizeHint::with_exact(spooled.left()),
             Self::Stream { first, rest } => {
                 let before = first.as_ref().map_or(0, |first| first.len() as u64);
                 let left = rest.incoming.size_hint();

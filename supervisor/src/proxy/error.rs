@@ -1,5 +1,6 @@
 //! Everything that can go wrong with a request, and the status that it leads to: decided here and nowhere else.
 
+use super::body::BodyFault;
 use http::StatusCode;
 
 /// Why a request is answered by us.
@@ -19,6 +20,9 @@ pub(super) enum ProxyError {
     /// The client's body did not come in time.
     #[error("the request body did not come in time")]
     BodyLate,
+    /// There is no room to keep it until it is complete.
+    #[error("there is no room for the request body")]
+    BodyNotKept,
     #[error("nothing is here")]
     NotFound,
     /// The part of the configuration that serves this path cannot be loaded.
@@ -49,6 +53,17 @@ pub(super) enum ProxyError {
 const RETRY_SOON: u64 = 1;
 
 impl ProxyError {
+    /// Of a request body that did not arrive.
+    pub(super) fn of_body(fault: Option<BodyFault>) -> Self {
+        match fault {
+            Some(BodyFault::Late) => Self::BodyLate,
+            Some(BodyFault::NotKept) => Self::BodyNotKept,
+            Some(BodyFault::Broken) | None => {
+                Self::BadRequest("the request body is malformed or incomplete")
+            }
+        }
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
@@ -62,6 +77,7 @@ impl ProxyError {
             | Self::Stopped
             | Self::Failed { .. }
             | Self::Deadly { .. }
+            | Self::BodyNotKept
             | Self::QueueFull
             | Self::QueueTimeout => StatusCode::SERVICE_UNAVAILABLE,
             Self::WorkerGone | Self::BadAnswer => StatusCode::BAD_GATEWAY,
@@ -72,7 +88,7 @@ impl ProxyError {
     /// Seconds after which it makes sense to try again.
     pub(super) fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::QueueFull | Self::QueueTimeout => Some(RETRY_SOON),
+            Self::QueueFull | Self::QueueTimeout | Self::BodyNotKept => Some(RETRY_SOON),
             Self::Failed { retry_after_s } | Self::Deadly { retry_after_s, .. } => {
                 Some((*retry_after_s).max(RETRY_SOON))
             }
@@ -90,6 +106,7 @@ impl ProxyError {
                 | Self::HeadTooLarge
                 | Self::UnknownCoding
                 | Self::BodyLate
+                | Self::BodyNotKept
         )
     }
 

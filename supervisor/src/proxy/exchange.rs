@@ -2,7 +2,7 @@
 
 use super::access_log::Entry;
 use super::asked::{Asked, Progress};
-use super::body::{BodyFault, RequestBody};
+use super::body::RequestBody;
 use super::connection::{ConnectionState, Phase};
 use super::error::ProxyError;
 use super::limits;
@@ -159,12 +159,7 @@ pub(super) async fn send(
         Err(error) => error,
     };
     if let Some(fault) = fault.and_then(|fault| fault.get()) {
-        let error = match fault {
-            BodyFault::Broken => {
-                ProxyError::BadRequest("the request body is malformed or incomplete")
-            }
-            BodyFault::Late => ProxyError::BodyLate,
-        };
+        let error = ProxyError::of_body(Some(fault));
         let worker = upstream.id();
         return Err(Failed::Final { error, worker });
     }

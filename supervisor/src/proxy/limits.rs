@@ -26,6 +26,8 @@ pub(super) const BUFFER: usize = 64 * 1024;
 pub(super) const TARGET: usize = 16 * 1024;
 /// Of a request body, kept for a second try.
 pub(super) const REPLAY: usize = 64 * 1024;
+/// Of a request body that is kept: bytes written and read at a time.
+pub(super) const SPOOL_CHUNK: usize = 64 * 1024;
 /// One try to connect to a worker.
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
 /// A worker's backlog is full: wait so long and try again.

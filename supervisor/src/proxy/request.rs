@@ -2,7 +2,7 @@
 
 use super::access_log::Entry;
 use super::asked::Asked;
-use super::body::{BodyFault, ClientBody, ReadAhead, RequestBody, ResponseBody};
+use super::body::{BodyError, ClientBody, ReadAhead, RequestBody, ResponseBody};
 use super::connection::{ConnectionState, Phase};
 use super::error::ProxyError;
 use super::exchange::{Answer, Course, Failed, Finish, Outgoing, acquire, send};
@@ -13,12 +13,13 @@ use super::pages::{self, Details, Markup};
 use super::retry::Tries;
 use super::rewrite::{Client, clean, hand_over, take_back};
 use super::snapshot::{App, Snapshot};
+use super::spool;
 use super::suspects::Treatment;
 use super::target::{self, Target};
 use super::thread::{Held, Thread};
 use super::upgrade;
 use super::upstream::Lease;
-use crate::router::message::{Handover, ListenerInfo};
+use crate::router::message::ListenerInfo;
 use crate::router::urlmap::{Matched, Outcome, RequestTarget, path_info};
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
@@ -167,11 +168,12 @@ async fn forward(
         course.once = judge(app, &course.asked).map_err(|error| failed(error, None))?;
         if let Some(body) = incoming.take() {
             refuse_early(app).map_err(|error| failed(error, None))?;
-            let wait = match app.spec.handover {
-                Handover::Environ if on_upgrade.is_none() => ReadAhead::Wait,
-                _ => ReadAhead::Now,
+            let wait = if app.spec.buffering && on_upgrade.is_none() {
+                ReadAhead::Wait
+            } else {
+                ReadAhead::Now
             };
-            let body = first_of_body(body, announced, wait).await?;
+            let body = before_a_worker(thread, body, announced, wait).await?;
             let mut headers = std::mem::take(&mut head.headers);
             framing::write(&mut headers, body.length(), announced);
             course.asked.id = headers.get(X_REQUEST_ID).cloned();
@@ -250,8 +252,9 @@ fn route<'t, 'q>(
     }
 }
 
-/// What of the body is read before a worker is taken.
-async fn first_of_body(
+/// What of the body is read before a worker is taken: all of it, or what is there.
+async fn before_a_worker(
+    thread: &Rc<Thread>,
     body: ClientBody,
     announced: Announced,
     wait: ReadAhead,
@@ -260,10 +263,16 @@ async fn first_of_body(
         return Ok(RequestBody::Empty);
     }
     let fault = body.fault();
-    body.read_ahead(wait).await.map_err(|_| match fault.get() {
-        Some(BodyFault::Late) => ProxyError::BodyLate,
-        _ => ProxyError::BadRequest("the request body is malformed or incomplete"),
-    })
+    let read = async {
+        match (wait, body.read_ahead(wait).await?) {
+            (ReadAhead::Wait, RequestBody::Stream { first, rest }) => {
+                let spooled = spool::keep(rest, first.unwrap_or_default(), thread).await?;
+                Ok(RequestBody::Spooled(spooled))
+            }
+            (_, read) => Ok::<_, BodyError>(read),
+        }
+    };
+    read.await.map_err(|_| ProxyError::of_body(fault.get()))
 }
 
 fn find_app<'t>(table: &'t Snapshot, name: &str) -> Result<&'t Arc<App>, ProxyError> {

@@ -3,6 +3,7 @@
 
 use super::access_log::AccessLogger;
 use super::connection::{Clock, ConnectionState, Phase};
+use super::disk::Disk;
 use super::inherited::Listener;
 use super::limits;
 use super::outbox::{Event, Outbox};
@@ -96,6 +97,7 @@ pub(super) struct Thread {
     pub(super) index: usize,
     pub(super) pool: Pool,
     pub(super) clock: Arc<Clock>,
+    pub(super) disk: Disk,
     /// The table as this thread last saw it, so that a request costs no shared reference count.
     table: RefCell<Rc<Held>>,
     connections: RefCell<HashMap<u64, Arc<ConnectionState>>>,
@@ -112,6 +114,7 @@ impl Thread {
             index,
             pool: Pool::default(),
             clock: Arc::new(Clock::new()),
+            disk: Disk::default(),
             table,
             connections: RefCell::default(),
             next_connection: Cell::new(0),

@@ -141,6 +141,9 @@ pub struct App {
     pub queue_timeout_ms: u64,
     /// 504 after this time without a response head, in milliseconds; none: no limit.
     pub request_timeout_ms: Option<u64>,
+    /// A request's body is read to its end before a worker is taken.
+    #[serde(default)]
+    pub buffering: bool,
     /// It may get more processes: say soon when requests wait.
     #[serde(default)]
     pub scales: bool,

@@ -56,6 +56,7 @@ fn app(view: &AppView) -> App {
         queue: settings.queue,
         queue_timeout_ms: millis(settings.queue_timeout),
         request_timeout_ms: settings.request_timeout.map(millis),
+        buffering: view.spec.buffers_requests(),
         scales: settings.most_processes() > settings.processes,
         last_death: view.last_death.cloned(),
         suspects: view.suspects.clone(),

@@ -33,15 +33,28 @@ pub(crate) struct Front {
 impl Front {
     /// Starts a proxy that serves `table`; returns when it is ready.
     pub(crate) fn start(table: Table) -> Self {
-        Self::with_log(table, AccessLog::Off)
+        Self::launch(table, AccessLog::Off, None)
     }
 
     pub(crate) fn with_log(table: Table, access_log: AccessLog) -> Self {
+        Self::launch(table, access_log, None)
+    }
+
+    /// Its temporary files belong into `directory`.
+    pub(crate) fn with_temporary(table: Table, directory: &Path) -> Self {
+        Self::launch(table, AccessLog::Off, Some(directory))
+    }
+
+    fn launch(table: Table, access_log: AccessLog, temporary: Option<&Path>) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         // A shell moves the two descriptors to where the proxy expects them.
-        let child = Command::new("sh")
+        let mut command = Command::new("sh");
+        if let Some(directory) = temporary {
+            command.env("TMPDIR", directory);
+        }
+        let child = command
             .arg("-c")
             .arg(r#"exec "$0" proxy-process 3<&0 4<&1 </dev/null >/dev/null"#)
             .arg(env!("CARGO_BIN_EXE_paster"))
@@ -138,6 +151,17 @@ impl Front {
         }
     }
 
+    /// Open files that have no name (any more).
+    pub(crate) fn nameless_files(&self) -> usize {
+        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let targets = descriptors
+            .flatten()
+            .filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        targets
+            .filter(|target| target.to_string_lossy().ends_with(" (deleted)"))
+            .count()
+    }
+
     /// Peak resident memory in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
@@ -185,6 +209,7 @@ pub(crate) fn app(workers: Vec<Worker>) -> App {
         queue: 100,
         queue_timeout_ms: 10_000,
         request_timeout_ms: None,
+        buffering: false,
         scales: false,
         last_death: None,
         suspects: Vec::new(),

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod backend;
+mod buffering;
 mod client;
 mod conformance;
 mod deadly;
