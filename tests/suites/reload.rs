@@ -212,6 +212,37 @@ fn a_stopped_app_stays_stopped_when_a_reload_changes_it() {
     assert_eq!(paster.get("/").json()["version"], "2");
 }
 
+#[test]
+fn a_change_of_the_logging_configuration_alone_reaches_the_workers() {
+    let logging = "
+[loggers]
+keys = root
+[handlers]
+keys = console
+[formatters]
+keys = plain
+[logger_root]
+level = INFO
+handlers = console
+[handler_console]
+class = StreamHandler
+args = (sys.stderr,)
+formatter = plain
+[formatter_plain]
+format = %(message)s
+";
+    let site = Site::new().actor("home", "/").server("other", "/other", "");
+    let text = format!("{}{logging}", site.text());
+    let mut paster = site.ini(&text).serve();
+    let before = paster.status();
+    paster.edit(|site| site.ini(&text.replace("level = INFO", "level = DEBUG")));
+    let reload = paster.command(&["reload"]).succeeded();
+    assert_eq!(reload.stdout, "home: restarted (generation 2)\n");
+    let after = paster.status();
+    assert_ne!(after.app("home").pid(), before.app("home").pid());
+    assert_eq!(after.app("other").pid(), before.app("other").pid());
+}
+
 /// Two ports that nobody uses now.
 fn free_ports() -> [u16; 2] {
     let listeners = [0, 0].map(|port| TcpListener::bind(("127.0.0.1", port)).expect("a free port"));

@@ -6,6 +6,7 @@ use super::domains;
 use super::identity::{Accounts, System};
 use super::listen::{Listening, listening, without_server};
 use super::log;
+use super::loggers::Loggers;
 use super::sections;
 use super::settings::{Policy, Sheet};
 use super::spec::{AppKind, AppSpec, Plan, Settings};
@@ -154,7 +155,7 @@ impl Builder<'_> {
             .map(|piece| piece.name.as_str())
             .collect();
         self.warnings.extend(sheet.strangers(&names));
-        let logging = document.section("loggers").map(|_| config.clone());
+        let logging = Loggers::of(&document, &config);
         let Cutting { root, pieces, cuts } = cutting;
         let apps = pieces.into_iter().map(|piece| {
             let policy = sheet.app(&piece.name, self.accounts, &mut self.problems);
@@ -320,7 +321,7 @@ impl Builder<'_> {
         piece: Piece,
         policy: Policy,
         here: &Path,
-        logging: Option<&PathBuf>,
+        logging: Option<&Loggers>,
     ) -> AppSpec {
         let Piece {
             name,

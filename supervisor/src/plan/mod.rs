@@ -23,6 +23,7 @@ pub mod identity;
 pub mod keys;
 pub mod listen;
 mod log;
+pub mod loggers;
 mod names;
 pub mod needs;
 mod networks;

@@ -15,7 +15,7 @@ pub fn needs(kind: &AppKind, settings: &Settings, here: &Path) -> Vec<PathBuf> {
             ..
         } => {
             paths.extend(python_path.iter().cloned());
-            paths.extend(logging.iter().cloned());
+            paths.extend(logging.iter().map(|logging| logging.file.clone()));
             // That of the virtual environment, and that which it was made from.
             let real = std::fs::canonicalize(interpreter).ok();
             paths.extend(

@@ -1,6 +1,7 @@
 //! The plan as data: all that a configuration asks for, validated, nothing left to interpret.
 
 pub use super::log::{LineFormat, LogSettings, LogTo, Rotation};
+use super::loggers::Loggers;
 use crate::config::problem::Problem;
 use crate::config::tree::{Node, Origin};
 use crate::confine::Wanted;
@@ -89,8 +90,8 @@ pub enum AppKind {
         interpreter: PathBuf,
         /// Directories to put on `sys.path` (the INI file's first).
         python_path: Vec<PathBuf>,
-        /// The INI file that has a `[loggers]` section, if any.
-        logging: Option<PathBuf>,
+        /// Of the INI file, if it has a `[loggers]` section.
+        logging: Option<Loggers>,
     },
     /// Any program; placeholders (`{socket}` …) still in place.
     Exec { argv: Vec<String>, node: Box<Node> },

@@ -116,7 +116,7 @@ struct Configuration<'a> {
 struct PythonConfiguration<'a> {
     tree: &'a Node,
     python_path: &'a [PathBuf],
-    logging: &'a Option<PathBuf>,
+    logging: Option<&'a Path>,
     resolver: [String; 2],
     tell_files: bool,
 }
@@ -142,7 +142,7 @@ pub(super) fn configuration(
                 Some(PythonConfiguration {
                     tree,
                     python_path,
-                    logging,
+                    logging: logging.as_ref().map(|logging| logging.file.as_path()),
                     resolver,
                     tell_files,
                 }),
