@@ -761,9 +761,12 @@ pub static KEYS: &[Key] = &[
             Ok(())
         },
         show: |view| {
-            let suits = view.handover == Handover::Environ;
-            let is_on = view.settings.request_buffering.unwrap_or(suits);
-            Some(if is_on { "on" } else { "off" }.to_owned())
+            let shown = match view.settings.request_buffering {
+                None => "auto",
+                Some(true) => "on",
+                Some(false) => "off",
+            };
+            Some(shown.to_owned())
         },
     },
     Key {
