@@ -274,3 +274,18 @@ fn pipelined_requests_are_answered_in_order() {
         [200, 404, 200]
     );
 }
+
+/// proc(5): mode 2 is a filter.
+#[test]
+fn the_proxy_has_no_privileges_and_a_filter_for_its_system_calls() {
+    let paster = tools("");
+    let proxy = paster.status().proxy.pid.expect("it runs");
+    let status = fs::read_to_string(format!("/proc/{proxy}/status")).expect("it runs");
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.expect("proc(5) has it").trim().to_owned()
+    };
+    assert_eq!(field("NoNewPrivs:"), "1");
+    assert_eq!(field("Seccomp:"), "2");
+    assert_eq!(field("CapEff:"), "0000000000000000");
+}

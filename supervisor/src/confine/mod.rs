@@ -11,6 +11,7 @@ mod landlock;
 mod mounts;
 mod namespaces;
 pub mod probe;
+pub mod proxy;
 mod seccomp;
 mod tmp;
 pub mod verdict;

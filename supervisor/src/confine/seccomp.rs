@@ -108,9 +108,27 @@ const X32: libc::c_long = 0x4000_0000;
 /// ptrace, kexec_load, process_vm_readv and process_vm_writev have numbers of their own there.
 const X32_NUMBERS: [libc::c_long; 4] = [521, 528, 539, 540];
 
+/// Also denied to the proxy, which starts no program and no process.
+const NO_PROCESSES: &[libc::c_long] = &[
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_kill,
+    libc::SYS_tkill,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_unshare,
+];
+
+/// Who is restricted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Profile {
+    Worker,
+    Proxy,
+}
+
 /// Installs the filter for this process and its descendants. Sets `no_new_privs`.
-pub(super) fn restrict() -> Result<(), Failure> {
-    let programs = programs().map_err(|error| Failure::new("seccomp", error))?;
+pub(super) fn restrict(profile: Profile) -> Result<(), Failure> {
+    let programs = programs(profile).map_err(|error| Failure::new("seccomp", error))?;
     for program in &programs {
         seccompiler::apply_filter(program).map_err(|error| Failure::new("seccomp", error))?;
     }
@@ -119,7 +137,7 @@ pub(super) fn restrict() -> Result<(), Failure> {
 
 /// One program for what fails with EPERM, one for clone3(2): its flags are in memory, where a filter cannot look. With ENOSYS
 /// the C library falls back to clone(2).
-fn programs() -> Result<[BpfProgram; 2], BackendError> {
+fn programs(profile: Profile) -> Result<[BpfProgram; 2], BackendError> {
     let mut denied: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     for call in DENIED.iter().chain(DENIED_HERE) {
         denied.insert(*call, Vec::new());
@@ -138,6 +156,9 @@ fn programs() -> Result<[BpfProgram; 2], BackendError> {
         .map(|family| argument(SeccompCmpOp::Ne, *family))
         .collect::<Result<Vec<_>, _>>()?;
     denied.insert(libc::SYS_socket, vec![SeccompRule::new(foreign)?]);
+    if profile == Profile::Proxy {
+        denied.extend(NO_PROCESSES.iter().map(|call| (*call, Vec::new())));
+    }
     let missing = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     Ok([
         program(denied, libc::EPERM)?,
@@ -193,8 +214,10 @@ mod tests {
 
     #[test]
     fn the_programs_fit_the_kernel() {
-        let programs = programs().expect("every supported architecture has them");
-        for program in programs {
+        for program in [Profile::Worker, Profile::Proxy]
+            .map(|profile| programs(profile).expect("every supported architecture has them"))
+            .concat()
+        {
             // bpf(4): BPF_MAXINSNS.
             assert!(
                 !program.is_empty() && program.len() <= 4096,

@@ -106,7 +106,7 @@ impl Prepared {
     /// What the kernel refuses.
     pub fn filter(&self) -> Result<(), Failure> {
         match self.spec.confinement.seccomp {
-            true => seccomp::restrict(),
+            true => seccomp::restrict(seccomp::Profile::Worker),
             false => Ok(()),
         }
     }
@@ -190,6 +190,6 @@ pub(super) mod trial {
     }
 
     pub(in crate::confine) fn seccomp() -> Result<(), Failure> {
-        seccomp::restrict()
+        seccomp::restrict(seccomp::Profile::Worker)
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn run(control: UnixStream) -> io::Result<ExitCode> {
     let listeners = (0..hello.listeners.len())
         .map(Listener::inherited)
         .collect::<io::Result<Vec<_>>>()?;
-    super::privileges::drop_to(hello.run_as)?;
+    super::privileges::drop_to(&hello)?;
     let table = loop {
         match read_message(&mut reader)? {
             ToProxy::Table(table) => break table,
