@@ -10,7 +10,7 @@ pub(crate) mod faults;
 pub(crate) mod http;
 mod hygiene;
 pub(crate) mod load;
-mod log;
+pub(crate) mod log;
 pub(crate) mod manager;
 pub(crate) mod paster;
 pub(crate) mod process;

@@ -32,6 +32,7 @@ mod routing;
 mod status;
 mod stop;
 mod systemd;
+mod top;
 mod torture;
 mod upgrade;
 mod upkeep;

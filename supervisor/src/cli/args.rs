@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Show how workers died: crash reports, the newest last
     Crashes(CrashesArgs),
+    /// Show what apps and workers use, each second anew
+    Top(TopArgs),
     /// Show what apps have printed
     Logs(LogsArgs),
     /// Check a configuration: listeners, routes, apps, settings, warnings
@@ -204,6 +206,18 @@ pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) site: SiteArgs,
     /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+    /// Print one table and leave, as where no terminal is
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print JSON, once
     #[arg(long)]
     pub(crate) json: bool,
 }

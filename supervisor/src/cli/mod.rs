@@ -19,6 +19,7 @@ mod scale;
 mod serve;
 mod site;
 mod table;
+mod top;
 mod upgrade;
 mod wait;
 
@@ -42,6 +43,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Wait(args) => wait::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Crashes(args) => crashes::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Routes(args) => routes::run(&args),

@@ -88,15 +88,17 @@ pub(crate) fn block_on<T>(
 
 pub(crate) fn call(site: &SiteArgs, command: &Command) -> Result<Answer, ControlError> {
     let socket = socket(site);
-    block_on(&socket, async {
-        loop {
-            match client::call(&socket, command).await {
-                // A new version is just taking over.
-                Ok(Answer::Again) => tokio::time::sleep(AGAIN).await,
-                answer => return answer,
-            }
+    block_on(&socket, ask(&socket, command))
+}
+
+pub(crate) async fn ask(socket: &Path, command: &Command) -> Result<Answer, ControlError> {
+    loop {
+        match client::call(socket, command).await {
+            // A new version is just taking over.
+            Ok(Answer::Again) => tokio::time::sleep(AGAIN).await,
+            answer => return answer,
         }
-    })
+    }
 }
 
 pub(crate) fn finish(answer: Result<Answer, ControlError>, json: bool) -> Exit {

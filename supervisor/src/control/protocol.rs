@@ -174,6 +174,9 @@ pub struct ProxyStatus {
     pub connections: u64,
     /// The table that is in force.
     pub table_version: u64,
+    /// When it has last told what it counts (connections, requests), as an `uptime_s`.
+    #[serde(default)]
+    pub counted_s: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

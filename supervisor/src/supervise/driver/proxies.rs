@@ -32,6 +32,8 @@ struct Proxy {
     retiring: bool,
     drained: HashSet<WorkerId>,
     stats: Stats,
+    /// When it has told them.
+    counted: Option<Instant>,
 }
 
 /// All proxies that run.
@@ -69,6 +71,8 @@ struct FrozenProxy {
     retiring: bool,
     drained: HashSet<WorkerId>,
     stats: Stats,
+    #[serde(with = "moment::option")]
+    counted: Option<Instant>,
 }
 
 impl Proxies {
@@ -130,6 +134,11 @@ impl Proxies {
 
     pub(super) fn stats(&self) -> impl Iterator<Item = &Stats> {
         self.running.values().map(|proxy| &proxy.stats)
+    }
+
+    /// When the present one has last told its statistics.
+    pub(super) fn counted(&self) -> Option<Instant> {
+        self.current()?.counted
     }
 
     /// Requests that worker `id` was given by the proxies that run.
@@ -202,6 +211,7 @@ impl Proxies {
             retiring: proxy.retiring,
             drained: proxy.drained.clone(),
             stats: proxy.stats.clone(),
+            counted: proxy.counted,
         });
         FrozenProxies {
             running: running.collect(),
@@ -235,6 +245,7 @@ impl Proxies {
                 retiring: proxy.retiring,
                 drained: proxy.drained,
                 stats: proxy.stats,
+                counted: proxy.counted,
             };
             self.running.insert(instance, proxy);
         }
@@ -313,6 +324,7 @@ impl Driver {
                     retiring: false,
                     drained: HashSet::new(),
                     stats: Stats::default(),
+                    counted: None,
                 };
                 self.proxies.running.insert(instance, proxy);
             }
@@ -439,6 +451,7 @@ impl Driver {
                 }
             }
             FromProxy::Stats(stats) => {
+                proxy.counted = Some(Instant::now());
                 let before = std::mem::replace(&mut proxy.stats, stats.clone());
                 self.note_traffic(&before, &stats);
             }

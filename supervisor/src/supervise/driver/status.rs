@@ -57,6 +57,10 @@ impl Driver {
                 rss_bytes: None,
                 connections: self.proxies.stats().map(|stats| stats.connections).sum(),
                 table_version: self.proxies.applied(),
+                counted_s: self
+                    .proxies
+                    .counted()
+                    .map(|at| at.duration_since(self.started).as_secs_f64()),
             },
             apps: self
                 .numbers

@@ -1,0 +1,160 @@
+//! The figures as a table.
+
+use super::super::problems::printable;
+use super::figures::{AppFigures, Figures, WorkerFigures};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+const HEADER: [&str; 10] = [
+    "APP",
+    "WORKER",
+    "STATE",
+    "CPU %",
+    "MEMORY",
+    "REQ/S",
+    "IN FLIGHT",
+    "QUEUED",
+    "RESTARTS",
+    "UP",
+];
+/// The columns from here on are numbers.
+const NUMBERS: usize = 3;
+
+/// No line ends with a space.
+pub(super) fn render(figures: &Figures) -> String {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(HEADER);
+    for app in &figures.apps {
+        rows(app).into_iter().for_each(|row| {
+            table.add_row(row);
+        });
+    }
+    for column in table.column_iter_mut().skip(NUMBERS) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let proxy = &figures.proxy;
+    let proxy_pid = proxy.pid.map_or("none".to_owned(), |pid| pid.to_string());
+    let head = format!(
+        "paster {} (pid {}) serves {} on {}, up {}\nsupervisor: {}; proxy (pid {proxy_pid}): {}, {} connections\n",
+        figures.version,
+        figures.pid,
+        figures.config,
+        figures.listen.join(" "),
+        time(figures.uptime_s),
+        used(figures.cpu_percent, figures.rss_bytes),
+        used(proxy.cpu_percent, proxy.rss_bytes),
+        proxy.connections,
+    );
+    let lines = table.lines().map(|line| line.trim_end().to_owned());
+    let lines: Vec<String> = lines.collect();
+    printable(&format!("{head}\n{}", lines.join("\n")))
+}
+
+/// One for an app with one worker; else one for the app and one for each worker.
+fn rows(app: &AppFigures) -> Vec<[String; HEADER.len()]> {
+    let (alone, others) = match &app.workers[..] {
+        [worker] => (Some(worker), &[][..]),
+        workers => (None, workers),
+    };
+    let first = [
+        app.name.clone(),
+        alone.map_or(String::new(), name),
+        app.state.clone(),
+        number(app.cpu_percent),
+        memory(Some(app.rss_bytes).filter(|_| !app.workers.is_empty())),
+        number(app.requests_per_s),
+        app.in_flight.to_string(),
+        app.queued.to_string(),
+        app.restarts.to_string(),
+        alone.map_or(String::new(), |worker| time(worker.uptime_s)),
+    ];
+    let others = others.iter().map(|worker| {
+        [
+            String::new(),
+            name(worker),
+            worker.state.clone(),
+            number(worker.cpu_percent),
+            memory(worker.rss_bytes),
+            String::new(),
+            worker.in_flight.to_string(),
+            String::new(),
+            String::new(),
+            time(worker.uptime_s),
+        ]
+    });
+    std::iter::once(first).chain(others).collect()
+}
+
+/// `0: 4120`: slot and pid.
+fn name(worker: &WorkerFigures) -> String {
+    let pid = worker.pid.map_or("-".to_owned(), |pid| pid.to_string());
+    format!("{}: {pid}", worker.slot)
+}
+
+fn used(cpu: Option<f64>, rss: Option<u64>) -> String {
+    format!("{} % CPU, {}", number(cpu), memory(rss))
+}
+
+fn number(value: Option<f64>) -> String {
+    match value {
+        Some(value) if value >= 99.95 => format!("{value:.0}"),
+        Some(value) => format!("{value:.1}"),
+        None => "-".to_owned(),
+    }
+}
+
+fn memory(bytes: Option<u64>) -> String {
+    bytes.map_or("-".to_owned(), |bytes| {
+        format!("{} MB", bytes.div_ceil(1_000_000))
+    })
+}
+
+/// In its two greatest units.
+fn time(seconds: f64) -> String {
+    let seconds = seconds as u64;
+    let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, _, _) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::figures::Meter;
+    use super::super::figures::tests::status;
+    use super::*;
+
+    #[test]
+    fn apps_and_their_workers_are_rows() {
+        let mut meter = Meter::default();
+        meter.take(status(3700.0, 1.0, 100, 3699.0));
+        let mut now = status(3701.0, 2.5, 1100, 3700.0);
+        now.apps[1].workers[0].pid = None;
+        assert_eq!(
+            render(&meter.take(now)),
+            "\
+paster 1.0 (pid 42) serves /srv/site.ini on 127.0.0.1:80, up 1h 1m
+supervisor: 0.0 % CPU, 1 MB; proxy (pid 43): 150 % CPU, 2 MB, 5 connections
+
+APP   WORKER  STATE  CPU %  MEMORY  REQ/S  IN FLIGHT  QUEUED  RESTARTS     UP
+blog          ready    300   40 MB   1000          1       3         2
+      0: 100  ready    150   20 MB                 0                    1h 1m
+      1: 101  ready    150   20 MB                 1                    1h 1m
+wiki  7: -    ready    250   20 MB   1000          7       3         2     0s"
+        );
+    }
+
+    #[test]
+    fn times_are_short() {
+        let times = [0.9, 61.0, 3600.0, 90_000.0].map(time);
+        assert_eq!(times, ["0s", "1m 1s", "1h 0m", "1d 1h"]);
+    }
+}
