@@ -11,7 +11,7 @@ use crate::logs::{self, FrozenLogs, Logs, OwnLog};
 use crate::manager::Inherited;
 use crate::plan::spec::{Plan, User};
 use crate::supervise::access_log;
-use crate::supervise::bind::{Binder, Bound, Keeping};
+use crate::supervise::bind::{Binder, Bound, Keeping, equip};
 use crate::supervise::driver::{
     Driver, FrozenDriver, Inputs, Order, Outcome, Replan, Surroundings,
 };
@@ -71,7 +71,7 @@ pub struct Background {
 pub struct Started<'a> {
     pub plan: &'a Plan,
     /// As bound: port 0 has become a number.
-    pub addresses: Vec<String>,
+    pub urls: Vec<String>,
 }
 
 /// Why nothing was started.
@@ -161,8 +161,9 @@ impl Holdings {
         }
         let mut listeners = Vec::new();
         let mut binder = serve.binder;
-        for address in &plan.listen {
-            listeners.extend(binder.bind(address).map_err(ServeError::Setup)?);
+        for endpoint in &plan.listen {
+            let bound = binder.bind(&endpoint.listen).map_err(ServeError::Setup)?;
+            listeners.extend(bound);
         }
         if let Some(user) = &serve.identity {
             become_user(user, &listeners)?;
@@ -171,6 +172,7 @@ impl Holdings {
             // As every reload will read it.
             plan = (serve.replan)().map_err(ServeError::Config)?;
         }
+        equip(&mut listeners, &plan.listen);
         // From here on nothing needs privilege, and what is made belongs to the user.
         let run_dir = RunDir::open(&serve.run_dir).map_err(ServeError::RunDir)?;
         // The last worker of a group removes it, so there is something only after a kill.
@@ -286,10 +288,7 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
     if predecessor.is_none() {
         announce(&Started {
             plan: &plan,
-            addresses: listeners
-                .iter()
-                .map(|bound| bound.info.address.clone())
-                .collect(),
+            urls: listeners.iter().map(|bound| bound.info.url()).collect(),
         });
     }
     if let Some(log) = log {
@@ -436,15 +435,12 @@ fn tell_start(plan: &Plan, listeners: &[Bound], obituary: Option<&str>) {
     if let Some(obituary) = obituary {
         tracing::error!("{obituary}; it is started again");
     }
-    let addresses: Vec<&str> = listeners
-        .iter()
-        .map(|bound| bound.info.address.as_str())
-        .collect();
+    let urls: Vec<String> = listeners.iter().map(|bound| bound.info.url()).collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),
         config = %plan.config.display(),
-        listen = addresses.join(" "),
+        listen = urls.join(" "),
         "paster starts"
     );
     for warning in &plan.warnings {

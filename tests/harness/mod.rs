@@ -5,7 +5,9 @@
 //! configuration, the status and the whole log are printed.
 
 mod build;
+pub(crate) mod certificates;
 pub(crate) mod confinement;
+pub(crate) mod curl;
 pub(crate) mod faults;
 pub(crate) mod http;
 mod hygiene;

@@ -469,6 +469,7 @@ fn announced(text: &str) -> Vec<String> {
         .map(|url| {
             url.trim()
                 .trim_start_matches("http://")
+                .trim_start_matches("https://")
                 .trim_end_matches('/')
                 .to_owned()
         })

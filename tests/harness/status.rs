@@ -23,6 +23,7 @@ pub(crate) struct Proxy {
     pub(crate) cpu_s: Option<f64>,
     pub(crate) rss_bytes: Option<u64>,
     pub(crate) connections: u64,
+    pub(crate) handshakes_failed: u64,
     pub(crate) table_version: u64,
 }
 

@@ -24,7 +24,7 @@ fn tools(more: &str) -> Paster {
 }
 
 /// A WebSocket server: says its pid, then echoes.
-const ECHO: &str = r#"
+pub(crate) const ECHO: &str = r#"
 import asyncio, os, signal, sys
 from websockets.asyncio.server import serve
 

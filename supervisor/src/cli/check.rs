@@ -73,7 +73,10 @@ fn people(report: &Report<'_>) -> String {
     section(
         &mut text,
         "listen",
-        report.listen.iter().map(|address| vec![address.clone()]),
+        report
+            .listeners
+            .iter()
+            .map(|listener| vec![listener.address.clone(), listener.words()]),
     );
     let routes = report.routes.iter().map(|row| {
         let app = row.app.clone().unwrap_or_else(|| "404".to_owned());

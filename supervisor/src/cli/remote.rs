@@ -156,12 +156,18 @@ fn render_status(status: &Status) -> String {
         .proxy
         .pid
         .map_or_else(|| "none".to_owned(), |pid| pid.to_string());
+    // An older paster says addresses only.
+    let listen = if status.urls.is_empty() {
+        &status.listen
+    } else {
+        &status.urls
+    };
     let mut text = format!(
         "paster {} (pid {}, proxy {proxy}) serves {} on {}, up {:.0}s\n{table}",
         status.version,
         status.pid,
         status.config,
-        status.listen.join(" "),
+        listen.join(" "),
         status.uptime_s,
     );
     for app in status.apps.iter() {

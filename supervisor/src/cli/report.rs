@@ -3,7 +3,7 @@
 use crate::config::problem::Problem;
 use crate::confine::verdict::Guarantee;
 use crate::plan::keys::effective;
-use crate::plan::spec::{AppKind, AppSpec, Cut, Plan};
+use crate::plan::spec::{AppKind, AppSpec, Cut, Endpoint, Plan, Redirect, Tls};
 use crate::router::message::{Handover, RouteNode, WorkerAddress};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -18,6 +18,8 @@ pub(crate) struct Report<'a> {
     pub(crate) ok: bool,
     pub(crate) config: &'a PathBuf,
     pub(crate) listen: Vec<String>,
+    /// The same, and how clients are spoken to.
+    pub(crate) listeners: Vec<Listener>,
     pub(crate) routes: Vec<Row>,
     pub(crate) apps: Vec<App<'a>>,
     pub(crate) cuts: &'a [Cut],
@@ -40,6 +42,76 @@ impl<'a> Failure<'a> {
             ok: false,
             errors,
         }
+    }
+}
+
+/// One address that is listened on.
+#[derive(Debug, Serialize)]
+pub(crate) struct Listener {
+    pub(crate) address: String,
+    /// What apps are told: `http` or `https`.
+    pub(crate) scheme: &'static str,
+    /// Null: in the clear.
+    pub(crate) tls: Option<TlsReport>,
+    /// Requests are sent away: to this port, or with `on` to that of our own TLS listener.
+    pub(crate) https_redirect: Option<String>,
+    pub(crate) proxy_protocol: bool,
+}
+
+/// What a TLS listener proves itself with.
+#[derive(Debug, Serialize)]
+pub(crate) struct TlsReport {
+    pub(crate) self_signed: bool,
+    /// Of all certificates, the first one's first.
+    pub(crate) names: Vec<String>,
+}
+
+impl Listener {
+    fn new(endpoint: &Endpoint) -> Listener {
+        let manner = &endpoint.manner;
+        let tls = manner.tls.as_ref().map(|tls| match tls {
+            Tls::SelfSigned => TlsReport {
+                self_signed: true,
+                names: Vec::new(),
+            },
+            Tls::Certificates(certificates) => TlsReport {
+                self_signed: false,
+                names: certificates
+                    .iter()
+                    .flat_map(|one| one.names.clone())
+                    .collect(),
+            },
+        });
+        Listener {
+            address: endpoint.listen.to_string(),
+            scheme: manner.scheme(),
+            tls,
+            https_redirect: manner.redirect.map(|redirect| match redirect {
+                Redirect::Ours => "on".to_owned(),
+                Redirect::Port(port) => port.to_string(),
+            }),
+            proxy_protocol: manner.proxy_protocol,
+        }
+    }
+
+    /// What is not plain HTTP about it; empty for most.
+    pub(crate) fn words(&self) -> String {
+        let mut words = Vec::new();
+        match &self.tls {
+            Some(tls) if tls.self_signed => {
+                words.push("TLS, self-signed: for development".to_owned())
+            }
+            Some(tls) => words.push(format!("TLS for {}", tls.names.join(", "))),
+            None if self.scheme == "https" => words.push("apps are told https".to_owned()),
+            None => {}
+        }
+        if self.https_redirect.is_some() {
+            words.push("redirects to https".to_owned());
+        }
+        if self.proxy_protocol {
+            words.push("behind the PROXY protocol".to_owned());
+        }
+        words.join("; ")
     }
 }
 
@@ -128,7 +200,12 @@ impl<'a> Report<'a> {
             schema_version: SCHEMA_VERSION,
             ok: true,
             config: &plan.config,
-            listen: plan.listen.iter().map(ToString::to_string).collect(),
+            listen: plan
+                .listen
+                .iter()
+                .map(|endpoint| endpoint.listen.to_string())
+                .collect(),
+            listeners: plan.listen.iter().map(Listener::new).collect(),
             routes: rows(&plan.root),
             apps: plan.apps.values().map(app).collect(),
             cuts: &plan.cuts,

@@ -14,7 +14,7 @@ use crate::manager::{self, Inherited, Passed};
 use crate::plan::address;
 use crate::plan::build::{self, PlanRequest};
 use crate::plan::identity::{self, System};
-use crate::plan::spec::{Listen, Plan};
+use crate::plan::spec::{Endpoint, Listen, Plan};
 use crate::runtime::{self, Background, Serve, ServeError};
 use crate::supervise::bind::Binder;
 use crate::supervise::upgrade::{self, Mode};
@@ -305,7 +305,14 @@ fn replan(request: &PlanRequest, override_listen: &[Listen]) -> Result<Plan, Vec
         vec![Problem::new("SettingError", message).hint(hint)]
     })?;
     if !override_listen.is_empty() {
-        plan.listen = override_listen.to_vec();
+        // Elsewhere, but in the manner of the served section: what is meant for TLS is not served in the clear.
+        let manner = plan.listen.first().map(|endpoint| endpoint.manner.clone());
+        let manner = manner.unwrap_or_default();
+        let elsewhere = |listen: &Listen| Endpoint {
+            listen: listen.clone(),
+            manner: manner.clone(),
+        };
+        plan.listen = override_listen.iter().map(elsewhere).collect();
     }
     Ok(plan)
 }

@@ -161,6 +161,9 @@ pub struct Status {
     pub cpu_s: Option<f64>,
     pub rss_bytes: Option<u64>,
     pub listen: Vec<String>,
+    /// The same as clients use them: with `https` where TLS is spoken.
+    #[serde(default)]
+    pub urls: Vec<String>,
     pub proxy: ProxyStatus,
     pub apps: Vec<AppStatus>,
 }
@@ -172,6 +175,9 @@ pub struct ProxyStatus {
     pub cpu_s: Option<f64>,
     pub rss_bytes: Option<u64>,
     pub connections: u64,
+    /// TLS connections that did not come about since the start of the proxies that run.
+    #[serde(default)]
+    pub handshakes_failed: u64,
     /// The table that is in force.
     pub table_version: u64,
     /// When it has last told what it counts (connections, requests), as an `uptime_s`.

@@ -165,19 +165,15 @@ impl Builder<'_> {
         let apps: BTreeMap<String, AppSpec> = apps.collect();
         let access_log = sheet.access_log();
         self.problems.extend(log::conflicts(&apps, &access_log));
-        let listening = listening?;
-        let trusted = &sheet.site().trusted_proxy;
+        let (listening, more_files) = self.all_servers(listening?, &sheet)?;
+        let server_files = server_files.into_iter().chain(more_files);
         Some(Plan {
             config,
             listen: listening.listen,
             root,
             apps,
             debug: debug(&app.node.global_conf),
-            trusted_proxy: if trusted.is_empty() {
-                listening.trusted_proxy
-            } else {
-                trusted.clone()
-            },
+            trusted_proxy: listening.trusted_proxy,
             access_log,
             cuts,
             warnings: Vec::new(),
@@ -289,6 +285,25 @@ impl Builder<'_> {
             self.warnings.extend(listening.warnings.iter().cloned());
         }
         (read, server.files)
+    }
+
+    /// What the served section says, with the addresses of all `servers`. None with a problem pushed.
+    fn all_servers(
+        &mut self,
+        first: Listening,
+        sheet: &Sheet,
+    ) -> Option<(Listening, Vec<PathBuf>)> {
+        let mut all = vec![first];
+        let mut files = Vec::new();
+        for name in &sheet.site().servers {
+            let query = self.request.query(Kind::Server, Some(name));
+            let (read, more) = self.listen_as(&query);
+            files.extend(more);
+            all.push(read?);
+        }
+        let joined = Listening::join(all, sheet.site().trusted_proxy.clone());
+        let joined = joined.map_err(|problems| self.problems.extend(problems));
+        Some((joined.ok()?, files))
     }
 
     fn sheet(&mut self, document: &Document, listening: Option<&Listening>, here: &Path) -> Sheet {

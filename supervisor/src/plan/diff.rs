@@ -2,7 +2,7 @@
 //!
 //! Positions in files do not count: a comment above a section restarts nothing.
 
-use super::spec::{AppKind, AppSpec, Plan, Settings};
+use super::spec::{AppKind, AppSpec, Endpoint, Manner, Plan, Settings};
 use crate::config::tree::{Node, Origin, Parts};
 
 /// The difference, in names of apps.
@@ -16,6 +16,8 @@ pub struct Changes {
     pub policy_changed: Vec<String>,
     pub listeners_changed: bool,
     pub routes_changed: bool,
+    /// Only files of certificates and keys are different.
+    pub certificates_changed: bool,
     /// Something that the proxy was told when it started (the access log) is different.
     pub access_log_changed: bool,
     /// Something else that each table carries (trusted proxies, debug) is different.
@@ -44,7 +46,9 @@ pub fn diff(old: &Plan, new: &Plan) -> Changes {
             .filter(|name| !new.apps.contains_key(*name))
             .cloned()
             .collect(),
-        listeners_changed: old.listen != new.listen,
+        listeners_changed: shapes(&old.listen) != shapes(&new.listen),
+        certificates_changed: old.listen != new.listen
+            && shapes(&old.listen) == shapes(&new.listen),
         routes_changed: old.root != new.root,
         access_log_changed: old.access_log != new.access_log,
         table_changed: old.debug != new.debug || old.trusted_proxy != new.trusted_proxy,
@@ -62,6 +66,23 @@ pub fn diff(old: &Plan, new: &Plan) -> Changes {
         }
     }
     changes
+}
+
+/// What listeners are but for their certificates.
+fn shapes(listen: &[Endpoint]) -> Vec<impl PartialEq + '_> {
+    let shape = |endpoint: &'_ Endpoint| {
+        let Endpoint { listen, manner } = endpoint.clone();
+        let certified = manner.tls.is_some();
+        (
+            listen,
+            certified,
+            Manner {
+                tls: None,
+                ..manner
+            },
+        )
+    };
+    listen.iter().map(shape).collect()
 }
 
 /// Whether a running worker of `old` would not do as a worker of `new`.
@@ -233,9 +254,12 @@ mod tests {
     fn plan(apps: &[&str]) -> Plan {
         Plan {
             config: testing::FILE.into(),
-            listen: vec![Listen::Tcp {
-                host: "127.0.0.1".to_owned(),
-                port: 8080,
+            listen: vec![Endpoint {
+                listen: Listen::Tcp {
+                    host: "127.0.0.1".to_owned(),
+                    port: 8080,
+                },
+                manner: Manner::default(),
             }],
             root: RouteNode::App {
                 app: "a".to_owned(),

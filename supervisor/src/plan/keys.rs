@@ -70,6 +70,7 @@ pub struct Draft {
     pub access_log: LogTarget,
     pub access_log_format: LogFormat,
     pub trusted_proxy: Vec<String>,
+    pub servers: Vec<String>,
 }
 
 /// Whether programs other than our Python host get the target without the mount prefix.
@@ -838,6 +839,21 @@ pub static KEYS: &[Key] = &[
         about: "addresses and networks whose `X-Forwarded-*` are believed; `unix` for clients on unix listeners",
         set: |draft, text, _| {
             draft.trusted_proxy = super::networks::networks(text)?;
+            Ok(())
+        },
+        show: |_| None,
+    },
+    Key {
+        name: "servers",
+        scope: Scope::Site,
+        default: "(none)",
+        about: "names of further `[server:NAME]` sections: paster listens where they say, too",
+        set: |draft, text, _| {
+            let names = text.split(|c: char| c.is_whitespace() || c == ',');
+            draft.servers = names
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect();
             Ok(())
         },
         show: |_| None,

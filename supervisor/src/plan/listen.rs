@@ -3,7 +3,7 @@
 use super::address::{host_and_port, join, passed, port};
 use super::networks::networks;
 use super::servers::{Server, Speech, server};
-use super::spec::Listen;
+use super::spec::{Endpoint, Listen, Manner, Redirect};
 use super::units::number;
 use crate::config::problem::{Place, Problem};
 use crate::config::tree::Node;
@@ -12,12 +12,16 @@ use std::path::Path;
 /// What a server section says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listening {
-    pub listen: Vec<Listen>,
+    pub listen: Vec<Endpoint>,
     /// Defaults for the settings of the same meaning.
     pub threads: Option<u32>,
     pub processes: Option<u32>,
     pub trusted_proxy: Vec<String>,
     pub warnings: Vec<Problem>,
+    /// A problem where the site trusts no proxy at all.
+    pub unless_trusted: Option<Problem>,
+    /// A problem where nothing listens with TLS.
+    pub unless_tls: Option<Problem>,
 }
 
 impl std::fmt::Display for Listen {
@@ -30,23 +34,62 @@ impl std::fmt::Display for Listen {
     }
 }
 
-/// Options that ask for TLS.
-const TLS: [&str; 10] = [
-    "ssl_pem",
-    "ssl_context",
-    "certfile",
-    "keyfile",
-    "ca_certs",
-    "ssl_certificate",
-    "ssl_private_key",
-    "cert_reqs",
-    "ciphers",
-    "ssl_version",
-];
+/// The port of the original's server when it speaks TLS.
+const PASTE_TLS_PORT: u16 = 4443;
 /// Permission bits of waitress's unix socket.
 const WAITRESS_MODE: u32 = 0o600;
 /// Permission bits of gunicorn's unix socket: its `umask` is 0 unless set.
 const GUNICORN_MODE: u32 = 0o777;
+
+impl Listening {
+    /// All server sections of a site as one; the first says how many threads and processes. `trusted` is what the site says,
+    /// which goes before the sections.
+    ///
+    /// # Errors
+    /// An address that two of them name, and what one of them needs and no other gives.
+    pub(super) fn join(
+        all: Vec<Listening>,
+        trusted: Vec<String>,
+    ) -> Result<Listening, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut all = all.into_iter();
+        let mut joined = all.next().unwrap_or_else(|| without_server(&[]));
+        for more in all {
+            for endpoint in more.listen {
+                let at = |known: &&Endpoint| known.listen == endpoint.listen;
+                if let Some(known) = joined.listen.iter().find(at) {
+                    problems.push(Problem::new(
+                        "SettingError",
+                        format!(
+                            "[{}] and [{}] both listen on {}",
+                            known.manner.server, endpoint.manner.server, endpoint.listen
+                        ),
+                    ));
+                } else {
+                    joined.listen.push(endpoint);
+                }
+            }
+            joined.trusted_proxy.extend(more.trusted_proxy);
+            joined.unless_trusted = joined.unless_trusted.or(more.unless_trusted);
+            joined.unless_tls = joined.unless_tls.or(more.unless_tls);
+        }
+        if !trusted.is_empty() {
+            joined.trusted_proxy = trusted;
+        }
+        if joined.trusted_proxy.is_empty() {
+            problems.extend(joined.unless_trusted.take());
+        }
+        let tls = |endpoint: &Endpoint| endpoint.manner.tls.is_some();
+        if !joined.listen.iter().any(tls) {
+            problems.extend(joined.unless_tls.take());
+        }
+        if problems.is_empty() {
+            Ok(joined)
+        } else {
+            Err(problems)
+        }
+    }
+}
 
 /// Where to listen without a server section: on what was `passed` to us, by name; else on loopback only, port 8080, as the
 /// original's own server does.
@@ -65,18 +108,20 @@ pub fn without_server(passed: &[String]) -> Listening {
         });
     }
     Listening {
-        listen,
+        listen: plain(listen),
         threads: None,
         processes: None,
         trusted_proxy: Vec::new(),
         warnings: Vec::new(),
+        unless_trusted: None,
+        unless_tls: None,
     }
 }
 
 /// Reads a resolved server. `place` says where an option was written.
 ///
 /// # Errors
-/// All bad values; TLS, which is not served yet; a server that does not speak HTTP.
+/// All bad values; certificates that cannot be used; a server that does not speak HTTP.
 pub fn listening(
     node: &Node,
     place: &dyn Fn(&str) -> Option<Place>,
@@ -87,6 +132,7 @@ pub fn listening(
         place,
         used: Vec::new(),
         problems: Vec::new(),
+        warnings: Vec::new(),
     };
     let listening = reader.read();
     if reader.problems.is_empty() {
@@ -96,12 +142,22 @@ pub fn listening(
     }
 }
 
-struct Reader<'a> {
-    node: &'a Node,
+pub(super) struct Reader<'a> {
+    pub(super) node: &'a Node,
     server: Server,
     place: &'a dyn Fn(&str) -> Option<Place>,
-    used: Vec<&'static str>,
+    pub(super) used: Vec<&'static str>,
     problems: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
+}
+
+/// All in the clear, as without a server section.
+fn plain(listen: Vec<Listen>) -> Vec<Endpoint> {
+    let endpoint = |listen| Endpoint {
+        listen,
+        manner: Manner::default(),
+    };
+    listen.into_iter().map(endpoint).collect()
 }
 
 impl<'a> Reader<'a> {
@@ -114,8 +170,25 @@ impl<'a> Reader<'a> {
             .hint("name an HTTP server, such as `use = egg:Paste#http`, and let the front end speak HTTP to it");
             self.refuse("use", problem);
         }
-        self.refuse_tls();
-        let listen = self.addresses();
+        let manner = self.manner();
+        let unless_trusted = manner.proxy_protocol.then(|| {
+            let problem = Problem::new(
+                "SettingError",
+                "`proxy_protocol` lets nobody in who is not in `trusted_proxy`, and that is empty",
+            )
+            .hint("name the addresses of the load balancer in `trusted_proxy` of [isolate]");
+            self.placed("proxy_protocol", problem)
+        });
+        let unless_tls = (manner.redirect == Some(Redirect::Ours)).then(|| {
+            let problem = Problem::new("SettingError", "`https_redirect = on`, but nothing listens with TLS")
+                .hint("name the server section that does in `servers` of [isolate], or give the port of the TLS server");
+            self.placed("https_redirect", problem)
+        });
+        let listen = self.addresses().into_iter().map(|listen| Endpoint {
+            listen,
+            manner: manner.clone(),
+        });
+        let listen = listen.collect();
         let threads = self
             .server
             .threads
@@ -143,50 +216,32 @@ impl<'a> Reader<'a> {
             threads,
             processes,
             trusted_proxy: trusted.or(forwarded).unwrap_or_default(),
-            warnings: self.warnings(),
+            warnings: self.all_warnings(),
+            unless_trusted,
+            unless_tls,
         }
     }
 
-    fn refuse_tls(&mut self) {
-        for key in TLS {
-            if self
-                .node
-                .local_conf
-                .get(key)
-                .is_some_and(|value| !value.trim().is_empty())
-            {
-                let problem = Problem::new(
-                    "SettingError",
-                    format!("`{key}` asks for TLS, and TLS is not available yet"),
-                )
-                .hint(format!(
-                    "remove `{key}` and let a front end in front of paster do TLS"
-                ));
-                self.refuse(key, problem);
-            }
-        }
+    /// Whether an option is there and not empty.
+    pub(super) fn says(&self, key: &str) -> bool {
+        let value = self.node.local_conf.get(key);
+        value.is_some_and(|value| !value.trim().is_empty())
     }
 
     fn addresses(&mut self) -> Vec<Listen> {
         let speech = self.server.speech;
-        let asks = |key: &str| {
-            self.node
-                .local_conf
-                .get(key)
-                .is_some_and(|value| !value.trim().is_empty())
-        };
         if matches!(speech, Speech::Waitress | Speech::Unknown) {
-            if asks("unix_socket") {
+            if self.says("unix_socket") {
                 return self.unix_socket();
             }
-            if asks("listen") {
+            if self.says("listen") {
                 let default = self.own_port();
                 return self
                     .take("listen", |text| several(text, char::is_whitespace, default))
                     .unwrap_or_default();
             }
         }
-        if matches!(speech, Speech::Gunicorn | Speech::Unknown) && asks("bind") {
+        if matches!(speech, Speech::Gunicorn | Speech::Unknown) && self.says("bind") {
             let (default, here) = (self.server.port, self.here());
             return self
                 .take("bind", |text| bind(text, default, &here))
@@ -211,7 +266,10 @@ impl<'a> Reader<'a> {
     }
 
     fn own_port(&mut self) -> u16 {
-        let default = self.server.port;
+        let default = match self.server.name {
+            "egg:Paste#http" if self.asks_for_tls() => PASTE_TLS_PORT,
+            _ => self.server.port,
+        };
         self.take("port", |text| {
             if text.trim().is_empty() {
                 Ok(default)
@@ -240,7 +298,7 @@ impl<'a> Reader<'a> {
         .unwrap_or_default()
     }
 
-    fn here(&self) -> std::path::PathBuf {
+    pub(super) fn here(&self) -> std::path::PathBuf {
         self.node
             .origin
             .file
@@ -250,7 +308,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads an option if it is there; a bad value is a problem.
-    fn take<T>(
+    pub(super) fn take<T>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&str) -> Result<T, String>,
@@ -270,12 +328,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn refuse(&mut self, key: &str, problem: Problem) {
+    pub(super) fn refuse(&mut self, key: &str, problem: Problem) {
         let problem = self.placed(key, problem);
         self.problems.push(problem);
     }
 
-    fn placed(&self, key: &str, problem: Problem) -> Problem {
+    pub(super) fn placed(&self, key: &str, problem: Problem) -> Problem {
         let origin = &self.node.origin;
         match (self.place)(key) {
             Some(place) => problem.at(place.file, place.line),
@@ -284,8 +342,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn warnings(&self) -> Vec<Problem> {
-        let mut warnings = Vec::new();
+    fn all_warnings(&mut self) -> Vec<Problem> {
+        let mut warnings = std::mem::take(&mut self.warnings);
         if self.server.speech == Speech::Unknown {
             let target = self
                 .node
@@ -300,9 +358,8 @@ impl<'a> Reader<'a> {
             );
             warnings.push(self.placed("use", warning));
         }
-        for (key, value) in &self.node.local_conf {
-            let harmless = key == "url_scheme" && value.trim() == "http";
-            if self.used.contains(&key.as_str()) || TLS.contains(&key.as_str()) || harmless {
+        for key in self.node.local_conf.keys() {
+            if self.used.contains(&key.as_str()) {
                 continue;
             }
             let meant = if self.server.name.is_empty() {
@@ -388,6 +445,7 @@ fn unix_path(text: &str, here: &Path) -> Result<std::path::PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::spec::Tls;
     use crate::plan::testing;
 
     fn read(target: &str, options: &[(&str, &str)]) -> Result<Listening, Vec<Problem>> {
@@ -407,7 +465,8 @@ mod tests {
     }
 
     fn addresses(target: &str, options: &[(&str, &str)]) -> Vec<Listen> {
-        read(target, options).expect("good").listen
+        let listen = read(target, options).expect("good").listen;
+        listen.into_iter().map(|endpoint| endpoint.listen).collect()
     }
 
     const WAITRESS: &str = "waitress:serve_paste";
@@ -492,14 +551,47 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_refused_and_not_served_in_the_clear() {
-        for key in ["ssl_pem", "certfile", "keyfile"] {
+    fn a_certificate_that_is_not_there_is_refused_and_nothing_served_in_the_clear() {
+        for key in ["ssl_pem", "certfile", "ssl_certificate"] {
             let problems = read(PASTE, &[(key, "x.pem")]).expect_err(key);
             assert!(
-                problems[0].message.contains("TLS is not available yet"),
+                problems[0].message.starts_with("cannot read /srv/x.pem"),
                 "{key}"
             );
+            assert_eq!(problems.len(), 1);
         }
+        let problems =
+            read(PASTE, &[("ssl_pem", "*"), ("ca_certs", "ca.pem")]).expect_err("mutual");
+        assert!(problems[0].message.contains("certificates of clients"));
+    }
+
+    #[test]
+    fn the_original_has_another_port_with_tls() {
+        let read = read(PASTE, &[("ssl_pem", "*")]).expect("good");
+        assert_eq!(read.listen[0].listen, tcp("127.0.0.1", 4443));
+        assert_eq!(read.listen[0].manner.tls, Some(Tls::SelfSigned));
+        assert_eq!(read.listen[0].manner.scheme(), "https");
+    }
+
+    #[test]
+    fn a_section_says_how_clients_are_spoken_to() {
+        let manner = |options: &[(&str, &str)]| {
+            let read = read(PASTE, options).expect("good");
+            assert_eq!(read.warnings, []);
+            read.listen[0].manner.clone()
+        };
+        assert_eq!(
+            manner(&[("https_redirect", "on")]).redirect,
+            Some(Redirect::Ours)
+        );
+        assert_eq!(
+            manner(&[("https_redirect", "8443")]).redirect,
+            Some(Redirect::Port(8443))
+        );
+        assert!(manner(&[("proxy_protocol", "on")]).proxy_protocol);
+        assert_eq!(manner(&[("url_scheme", "https")]).scheme(), "https");
+        assert_eq!(manner(&[]).scheme(), "http");
+        assert!(read(PASTE, &[("ssl_pem", "*"), ("https_redirect", "on")]).is_err());
     }
 
     #[test]
@@ -537,7 +629,7 @@ mod tests {
     #[test]
     fn an_unknown_server_is_a_warning() {
         let read = read("acme:serve", &[("port", "99")]).expect("good");
-        assert_eq!(read.listen, [tcp("127.0.0.1", 99)]);
+        assert_eq!(read.listen[0].listen, tcp("127.0.0.1", 99));
         assert!(read.warnings[0].message.contains("acme:serve"));
     }
 }

@@ -4,13 +4,14 @@
 //! - [`cut`]: where the tree is cut into apps; [`stock`]: which filters fan out.
 //! - [`settings`]: `[isolate]` sections; [`keys`]: the table of their keys; [`units`]: how values are written.
 //! - `log`: where the output of apps goes.
-//! - [`listen`]: the addresses that `[server:main]` asks for.
+//! - [`listen`]: the addresses that `[server:main]` asks for; `manner`, `certificate`: how clients are spoken to there.
 //! - [`needs`]: the files that stay reachable for an app.
 //! - [`build`]: all of it together.
 //! - [`diff`]: what a reload has to touch.
 
 pub mod address;
 pub mod build;
+mod certificate;
 mod confined;
 pub mod cut;
 pub mod diff;
@@ -24,6 +25,7 @@ pub mod keys;
 pub mod listen;
 mod log;
 pub mod loggers;
+mod manner;
 mod names;
 pub mod needs;
 mod networks;

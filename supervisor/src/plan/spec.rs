@@ -7,7 +7,7 @@ use crate::config::tree::{Node, Origin};
 use crate::confine::Wanted;
 use crate::confine::cgroup::Tree;
 use crate::confine::verdict::Verdict;
-use crate::router::message::{AccessLog, Handover, RouteNode, WorkerAddress};
+use crate::router::message::{AccessLog, Certificate, Handover, RouteNode, WorkerAddress};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use std::time::Duration;
 pub struct Plan {
     /// Absolute path of the file that was given.
     pub config: PathBuf,
-    pub listen: Vec<Listen>,
+    pub listen: Vec<Endpoint>,
     pub root: RouteNode,
     /// By name.
     pub apps: BTreeMap<String, AppSpec>,
@@ -41,6 +41,56 @@ impl Plan {
             .filter_map(|app| app.confined.confinement.cgroup.as_ref())
             .flat_map(|cgroup| &cgroup.trees)
     }
+}
+
+/// An address, and how clients are spoken to there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub listen: Listen,
+    pub manner: Manner,
+}
+
+/// How clients are spoken to: what a server section says besides addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// The section, `server:main`.
+    pub server: String,
+    /// None: in the clear.
+    pub tls: Option<Tls>,
+    /// What apps are told although the connection is in the clear: somebody before us does TLS.
+    pub claims_https: bool,
+    /// Requests are sent away, to https.
+    pub redirect: Option<Redirect>,
+    pub proxy_protocol: bool,
+}
+
+impl Manner {
+    /// `wsgi.url_scheme` of its requests.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() || self.claims_https {
+            "https"
+        } else {
+            "http"
+        }
+    }
+}
+
+/// What a TLS server proves itself with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// A certificate of our own making that nobody trusts, for development.
+    SelfSigned,
+    /// Read from files; the first is for clients that name none of them.
+    Certificates(Vec<Certificate>),
+}
+
+/// Where a plain listener sends its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redirect {
+    /// To the first TLS listener that there is.
+    Ours,
+    /// To this port.
+    Port(u16),
 }
 
 /// One address to listen on.

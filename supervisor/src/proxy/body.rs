@@ -271,6 +271,10 @@ impl Body for RequestBody {
 
 /// A response body as the client gets it.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are of the large kind, and a box would cost each an allocation"
+)]
 pub(super) enum ResponseBody {
     Empty,
     /// One of ours.

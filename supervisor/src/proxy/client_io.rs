@@ -1,12 +1,11 @@
-//! The client's socket, and what its connection's state learns from each read and write.
+//! The client's stream, and what its connection's state learns from each read and write.
 
 use super::connection::{ConnectionState, Phase, Reading};
 use super::head_scan::HeadScan;
 use super::limits;
-use super::socket::Socket;
+use super::socket::ClientStream;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -17,17 +16,17 @@ const HANG_UP: PollFlags = PollFlags::from_bits_retain(0x2000);
 
 /// The client's side of a connection.
 #[derive(Debug)]
-pub(super) struct ClientIo {
-    socket: Socket,
+pub(super) struct ClientIo<S> {
+    stream: S,
     state: Arc<ConnectionState>,
     lingered: usize,
     scan: HeadScan,
 }
 
-impl ClientIo {
-    pub(super) fn new(socket: Socket, state: Arc<ConnectionState>) -> Self {
+impl<S: ClientStream> ClientIo<S> {
+    pub(super) fn new(stream: S, state: Arc<ConnectionState>) -> Self {
         Self {
-            socket,
+            stream,
             state,
             lingered: 0,
             scan: HeadScan::default(),
@@ -37,7 +36,7 @@ impl ClientIo {
     /// hyper sees the end of a client only while it reads, and it does not read while a request body is left
     /// alone or a pipelined request is waiting. The kernel knows always.
     fn peer_is_gone(&self) -> bool {
-        let mut fds = [PollFd::new(self.socket.as_fd(), HANG_UP)];
+        let mut fds = [PollFd::new(self.stream.descriptor(), HANG_UP)];
         // Nothing else was asked for, so any event is the end (or an error, which is one too).
         poll(&mut fds, PollTimeout::ZERO).is_ok_and(|events| events > 0)
     }
@@ -55,7 +54,7 @@ impl ClientIo {
         let mut scratch = [0; 4096];
         while self.lingered < limits::LINGER_BYTES && !self.state.closing() {
             let mut buf = ReadBuf::new(&mut scratch);
-            match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf)) {
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
                 Ok(()) if !buf.filled().is_empty() => self.lingered += buf.filled().len(),
                 _ => break,
             }
@@ -64,7 +63,7 @@ impl ClientIo {
     }
 }
 
-impl AsyncRead for ClientIo {
+impl<S: ClientStream> AsyncRead for ClientIo<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -72,7 +71,7 @@ impl AsyncRead for ClientIo {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let result = Pin::new(&mut this.socket).poll_read(cx, buf);
+        let result = Pin::new(&mut this.stream).poll_read(cx, buf);
         let new = &buf.filled()[before..];
         if !new.is_empty() {
             match this.state.was_read() {
@@ -88,14 +87,14 @@ impl AsyncRead for ClientIo {
     }
 }
 
-impl AsyncWrite for ClientIo {
+impl<S: ClientStream> AsyncWrite for ClientIo<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut this.socket).poll_write(cx, data);
+        let result = Pin::new(&mut this.stream).poll_write(cx, data);
         note_write(&this.state, &result);
         result
     }
@@ -106,7 +105,7 @@ impl AsyncWrite for ClientIo {
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut this.socket).poll_write_vectored(cx, data);
+        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, data);
         note_write(&this.state, &result);
         result
     }
@@ -122,13 +121,13 @@ impl AsyncWrite for ClientIo {
         if this.state.take_check_peer() && this.peer_is_gone() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        Pin::new(&mut this.socket).poll_flush(cx)
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.state.phase() != Phase::Lingering {
-            ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
             if !this.state.lingers() {
                 return Poll::Ready(Ok(()));
             }

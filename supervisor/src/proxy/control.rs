@@ -7,12 +7,16 @@ use super::outbox::{Event, Outbox};
 use super::queue::AppQueue;
 use super::snapshot::{Keeper, Snapshot};
 use super::thread::{Shared, start};
-use crate::router::message::{AppStats, FromProxy, Hello, ListenerInfo, Stats, Table, ToProxy};
+use crate::router::message::{
+    AppStats, Certificate, FromProxy, Hello, ListenerInfo, Stats, Table, ToProxy,
+};
 use crate::sys::shortage;
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -54,16 +58,18 @@ pub(super) fn run(control: UnixStream) -> io::Result<ExitCode> {
         .map(Listener::inherited)
         .collect::<io::Result<Vec<_>>>()?;
     super::privileges::drop_to(&hello)?;
+    let mut certificates = BTreeMap::new();
     let table = loop {
         match read_message(&mut reader)? {
             ToProxy::Table(table) => break table,
+            ToProxy::Certificates(named) => certificates = named,
             ToProxy::Retire | ToProxy::Shutdown { .. } => return Ok(ExitCode::SUCCESS),
             ToProxy::Hello(_) | ToProxy::ReopenLogs => {}
         }
     };
     let (outbox, events) = Outbox::new();
     read_in_background(reader, outbox.clone())?;
-    let mut control = Control::start(control, &hello, table, &outbox, listeners)?;
+    let mut control = Control::start(control, &hello, (table, certificates), &outbox, listeners)?;
     control.told(&FromProxy::Ready);
     control.run(&events)
 }
@@ -118,7 +124,7 @@ impl Control {
     fn start(
         socket: UnixStream,
         hello: &Hello,
-        table: Table,
+        (table, certificates): (Table, BTreeMap<String, Vec<Certificate>>),
         outbox: &Outbox,
         listeners: Vec<Listener>,
     ) -> io::Result<Self> {
@@ -139,6 +145,7 @@ impl Control {
             max_connections()?,
         ));
         keeper.enforce(&shared.table.load());
+        certify(&shared, &certificates);
         let scaling = scaling(&shared.table.load());
         let mut control = Self {
             socket,
@@ -197,6 +204,7 @@ impl Control {
     fn obey(&mut self, message: ToProxy) {
         match message {
             ToProxy::Hello(_) => tracing::warn!("a second `hello` was ignored"),
+            ToProxy::Certificates(certificates) => certify(&self.shared, &certificates),
             ToProxy::Table(table) => self.apply(table),
             ToProxy::Retire => self.shared.drain(),
             ToProxy::Shutdown { drain_ms } => {
@@ -226,6 +234,7 @@ impl Control {
     fn tell_stats(&mut self) {
         let stats = Stats {
             connections: self.shared.open_connections() as u64,
+            handshakes_failed: self.shared.handshakes_failed.load(Ordering::Relaxed),
             apps: self
                 .keeper
                 .queues()
@@ -259,6 +268,13 @@ impl Control {
         if let Err(error) = shortage::write_all(&mut self.socket, &line) {
             tracing::debug!(%error, "cannot tell the supervisor");
         }
+    }
+}
+
+/// Connections from now on are shown `certificates`.
+fn certify(shared: &Shared, certificates: &BTreeMap<String, Vec<Certificate>>) {
+    if let Err(error) = shared.tls.replace(certificates) {
+        tracing::error!(%error, "the certificates cannot be used; those before them stay");
     }
 }
 

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// From accept, or from the first byte of a later request, to the end of its head.
 pub(super) const HEAD: Duration = Duration::from_secs(15);
+/// From accept to the end of a header of the PROXY protocol, which comes at once.
+pub(super) const PROXY_HEADER: Duration = Duration::from_secs(5);
+/// From there to the end of a TLS handshake.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Between two requests.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Without a byte of a request body that we wait for.

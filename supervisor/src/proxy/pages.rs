@@ -5,8 +5,9 @@ use super::body::ResponseBody;
 use super::error::ProxyError;
 use crate::router::message::Death;
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -79,6 +80,40 @@ pub(super) fn server_options() -> Response<ResponseBody> {
         .headers_mut()
         .insert(ALLOW, HeaderValue::from_static(ALLOWED));
     response
+}
+
+/// Sends a client to the same target by https at `port`. A method that is not safe stays what it is (308).
+pub(super) fn to_https(
+    host: Option<&HeaderValue>,
+    port: u16,
+    method: &Method,
+    target: &PathAndQuery,
+) -> Response<ResponseBody> {
+    let host = host.map_or(&b""[..], HeaderValue::as_bytes);
+    let mut location = b"https://".to_vec();
+    location.extend_from_slice(without_port(host));
+    if port != 443 {
+        location.extend_from_slice(format!(":{port}").as_bytes());
+    }
+    location.extend_from_slice(target.as_str().as_bytes());
+    let mut response = Response::new(ResponseBody::Empty);
+    *response.status_mut() = match *method {
+        Method::GET | Method::HEAD => StatusCode::MOVED_PERMANENTLY,
+        _ => StatusCode::PERMANENT_REDIRECT,
+    };
+    if let Ok(location) = HeaderValue::from_bytes(&location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+/// `[::1]:80` and `a:80` without their ports; the colons of an address in brackets are none.
+fn without_port(host: &[u8]) -> &[u8] {
+    let after = host.iter().rposition(|&byte| byte == b']').unwrap_or(0);
+    match host[after..].iter().position(|&byte| byte == b':') {
+        Some(colon) => &host[..after + colon],
+        None => host,
+    }
 }
 
 fn title(status: StatusCode) -> String {
@@ -172,6 +207,29 @@ mod tests {
             what: "worker 0 of blog was killed by signal 11".into(),
             last_output: vec!["<script>alert(1)</script>".into()],
         }
+    }
+
+    #[test]
+    fn a_client_is_sent_to_the_same_target_by_https() {
+        let location = |host: &'static str, port, method: Method| {
+            let host = HeaderValue::from_static(host);
+            let target = PathAndQuery::from_static("/a%20b?c=d");
+            let response = to_https(Some(&host), port, &method, &target);
+            let location = response.headers()[LOCATION].to_str().unwrap().to_owned();
+            (response.status().as_u16(), location)
+        };
+        assert_eq!(
+            location("a.example:80", 443, Method::GET),
+            (301, "https://a.example/a%20b?c=d".to_owned())
+        );
+        assert_eq!(
+            location("[::1]", 8443, Method::POST),
+            (308, "https://[::1]:8443/a%20b?c=d".to_owned())
+        );
+        assert_eq!(
+            location("[::1]:80", 443, Method::HEAD),
+            (301, "https://[::1]/a%20b?c=d".to_owned())
+        );
     }
 
     #[test]

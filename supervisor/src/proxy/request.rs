@@ -126,6 +126,15 @@ async fn forward(
     let mut said = None;
     let mut outgoing = None;
     let mut incoming = Some(ClientBody::new(body, Arc::clone(&conversation.state)));
+    if let Some(port) = conversation.info.greeting.redirect {
+        conversation.state.enter(Phase::Idle);
+        return Ok(pages::to_https(
+            client.host(host.as_ref()),
+            port,
+            &head.method,
+            &target,
+        ));
+    }
     let mut written_for: Option<u64> = None;
     let mut course = Course {
         asked: Asked {

@@ -81,6 +81,13 @@ impl Client {
     }
 }
 
+impl Client {
+    /// The host that it means, which may be the listener's where it has said none.
+    pub(super) fn host<'a>(&'a self, said: Option<&'a HeaderValue>) -> Option<&'a HeaderValue> {
+        said.filter(|host| !host.is_empty()).or(self.host.as_ref())
+    }
+}
+
 /// What a trusted peer said about the client before it.
 #[derive(Debug, Default)]
 pub(super) struct Said {
@@ -273,6 +280,7 @@ fn forwarded(headers: &mut HeaderMap, matched: &Matched<'_, '_>, client: &Client
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::router::message::Greeting;
     use std::borrow::Cow;
 
     fn listener() -> ListenerInfo {
@@ -281,6 +289,7 @@ mod tests {
             scheme: "http".into(),
             server_name: "localhost".into(),
             server_port: 8080,
+            greeting: Greeting::default(),
         }
     }
 

@@ -1,12 +1,13 @@
 //! Accepting clients, and the life of a client connection around its requests.
 
 use super::client_io::ClientIo;
+use super::greet::greet;
 use super::inherited::Listener;
 use super::limits;
 use super::request::{Conversation, answer};
 use super::rewrite::Client;
-use super::socket::Socket;
-use super::thread::Thread;
+use super::socket::{ClientStream, Socket};
+use super::thread::{OpenConnection, Thread};
 use crate::router::message::ListenerInfo;
 use crate::sys::shortage::Complaints;
 use hyper::server::conn::http1::Builder;
@@ -69,6 +70,7 @@ impl Acceptor {
 /// Accepts until the proxy drains. What is beyond the limit waits in the kernel's queue.
 pub(super) async fn accept(thread: Rc<Thread>, acceptor: Acceptor, info: ListenerInfo) {
     let info = Rc::new(info);
+    let greets = info.greeting.comes_first();
     let mut complaints = Complaints::default();
     while !thread.shared.is_draining() {
         if let Some(pause) = must_pause(&thread) {
@@ -81,7 +83,17 @@ pub(super) async fn accept(thread: Rc<Thread>, acceptor: Acceptor, info: Listene
         };
         match accepted {
             Ok((socket, peer)) => {
-                tokio::task::spawn_local(serve(Rc::clone(&thread), Rc::clone(&info), socket, peer));
+                let arrival = Arrival {
+                    open: thread.open_connection(),
+                    thread: Rc::clone(&thread),
+                    info: Rc::clone(&info),
+                    peer,
+                };
+                if greets {
+                    tokio::task::spawn_local(greet(arrival, socket));
+                } else {
+                    tokio::task::spawn_local(serve(arrival, socket));
+                }
                 // Other threads have been woken too; let them have theirs.
                 tokio::task::yield_now().await;
             }
@@ -121,16 +133,27 @@ fn is_about_one_client(error: &io::Error) -> bool {
     )
 }
 
-/// One client connection, to its end.
-async fn serve(
-    thread: Rc<Thread>,
-    info: Rc<ListenerInfo>,
-    socket: Socket,
-    peer: Option<SocketAddr>,
-) {
-    let open = thread.open_connection();
+/// A client connection before its first request.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) thread: Rc<Thread>,
+    pub(super) info: Rc<ListenerInfo>,
+    /// Counts it, to its end.
+    pub(super) open: OpenConnection,
+    /// None on a unix socket.
+    pub(super) peer: Option<SocketAddr>,
+}
+
+/// Speaks HTTP/1 with a client, to the end of the connection.
+pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S) {
+    let Arrival {
+        thread,
+        info,
+        open,
+        peer,
+    } = arrival;
     let state = std::sync::Arc::clone(&open.state);
-    let io = TokioIo::new(ClientIo::new(socket, std::sync::Arc::clone(&state)));
+    let io = TokioIo::new(ClientIo::new(stream, std::sync::Arc::clone(&state)));
     let conversation = Rc::new(Conversation {
         client: Client::new(peer, &info),
         state: std::sync::Arc::clone(&state),

@@ -1,17 +1,55 @@
 //! A connected stream, TCP or unix: the client's side and the way to a worker.
 
+use nix::sys::socket::{MsgFlags, recv};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 
 /// A stream of either family.
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl Socket {
+    /// Waits for bytes and copies them; they stay to be read.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(s) => s.peek(buffer).await,
+            Self::Unix(s) => {
+                let flags = MsgFlags::MSG_PEEK;
+                s.async_io(Interest::READABLE, || {
+                    recv(s.as_raw_fd(), buffer, flags).map_err(io::Error::from)
+                })
+                .await
+            }
+        }
+    }
+}
+
+/// A client's bytes in the clear, and the descriptor below them.
+pub(super) trait ClientStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    fn descriptor(&self) -> BorrowedFd<'_>;
+}
+
+impl ClientStream for Socket {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
+}
+
+impl ClientStream for TlsStream<Socket> {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.get_ref().0.as_fd()
+    }
 }
 
 impl AsFd for Socket {

@@ -10,6 +10,7 @@ use super::outbox::{Event, Outbox};
 use super::pool::Pool;
 use super::serve::Acceptor;
 use super::snapshot::Snapshot;
+use super::tls::Servers;
 use crate::router::message::ListenerInfo;
 use arc_swap::ArcSwap;
 use std::cell::{Cell, RefCell};
@@ -30,6 +31,10 @@ pub(super) struct Shared {
     pub(super) max_open: usize,
     /// Client connections since the start.
     pub(super) accepted: AtomicU64,
+    /// What TLS listeners prove themselves with.
+    pub(super) tls: Servers,
+    /// TLS connections that did not come about, since the start.
+    pub(super) handshakes_failed: AtomicU64,
     draining: AtomicBool,
     /// Idle connections are closed, too.
     hurried: AtomicBool,
@@ -50,6 +55,8 @@ impl Shared {
             open: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             max_open,
             accepted: AtomicU64::new(0),
+            tls: Servers::default(),
+            handshakes_failed: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
         }

@@ -22,6 +22,9 @@ pub type WorkerId = u64;
 pub enum ToProxy {
     /// First message, once: what does not change during the life of this proxy.
     Hello(Hello),
+    /// What TLS listeners prove themselves with from now on, by [`Greeting::tls`]. Connections that there are live on. Not sent
+    /// where nobody listens with TLS.
+    Certificates(BTreeMap<String, Vec<Certificate>>),
     /// Everything that is served from now on.
     Table(Table),
     /// Another proxy accepts from now on: serve the connections that there are, say `Connection: close` with their next answer,
@@ -60,6 +63,61 @@ pub struct ListenerInfo {
     /// SERVER_NAME and SERVER_PORT for requests on this listener.
     pub server_name: String,
     pub server_port: u16,
+    #[serde(default)]
+    pub greeting: Greeting,
+}
+
+impl ListenerInfo {
+    /// For people to click on; a unix socket has none, so it is its address.
+    pub fn url(&self) -> String {
+        let tls = self.greeting.tls.is_some();
+        match (self.address.starts_with("unix:"), tls) {
+            (true, false) => self.address.clone(),
+            (true, true) => format!("{} (TLS)", self.address),
+            (false, false) => format!("http://{}/", self.address),
+            (false, true) => format!("https://{}/", self.address),
+        }
+    }
+}
+
+/// What comes before the first request on a listener, or instead of an answer by an app.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Greeting {
+    /// Each connection begins with a header of the PROXY protocol. Only peers in [`Table::trusted_proxy`] may connect.
+    pub proxy_protocol: bool,
+    /// TLS, with the certificates that [`ToProxy::Certificates`] has under this name.
+    pub tls: Option<String>,
+    /// All requests are sent to the same target by `https` at this port.
+    pub redirect: Option<u16>,
+}
+
+impl Greeting {
+    /// Whether anything precedes the first request.
+    pub fn comes_first(&self) -> bool {
+        self.proxy_protocol || self.tls.is_some()
+    }
+}
+
+/// A certificate with its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The names that it is for, in lower case; `*.` stands for one label.
+    pub names: Vec<String>,
+    /// DER, its own first.
+    pub chain: Vec<Vec<u8>>,
+    pub key: PrivateKey,
+}
+
+/// A private key (DER). It is told to the proxy and to nobody else, so `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PrivateKey(pub Vec<u8>);
+
+impl std::fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PrivateKey(..)")
+    }
 }
 
 /// Where requests are logged.
@@ -278,6 +336,9 @@ pub struct InFlight {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     pub connections: u64,
+    /// TLS connections that did not come about.
+    #[serde(default)]
+    pub handshakes_failed: u64,
     pub apps: BTreeMap<String, AppStats>,
     /// Workers of the table in force. A list: JSON has no numeric keys.
     pub workers: Vec<WorkerStats>,

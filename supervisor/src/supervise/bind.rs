@@ -2,8 +2,8 @@
 //! the service manager has passed.
 
 use crate::manager::{Passed, PassedAddress, STORE_PREFIX};
-use crate::plan::spec::Listen;
-use crate::router::message::ListenerInfo;
+use crate::plan::spec::{Endpoint, Listen, Redirect};
+use crate::router::message::{Greeting, ListenerInfo};
 use crate::supervise::upgrade::Descriptors;
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -16,6 +16,12 @@ use std::path::{Path, PathBuf};
 
 /// Connections that the kernel holds until the proxy accepts them (capped by `net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
+
+/// What a listener is until [`equip`] says otherwise.
+const HTTP: &str = "http";
+/// The ports that clients mean who name none: those of a unix socket.
+const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 /// A bound listener. The supervisor keeps it for life, so that a proxy can be replaced.
 #[derive(Debug)]
@@ -50,6 +56,10 @@ pub struct FrozenListener {
 }
 
 impl Bound {
+    fn is_tcp(&self) -> bool {
+        self.path.is_none()
+    }
+
     /// What another program needs to go on with this listener.
     ///
     /// # Errors
@@ -74,6 +84,37 @@ impl Bound {
             path: frozen.path,
             keeping: frozen.keeping,
         })
+    }
+}
+
+/// Tells all listeners how `endpoints` wants their clients to be spoken to. Called when all are bound: one may send its clients to
+/// another, whose port is known only then.
+pub fn equip(listeners: &mut [Bound], endpoints: &[Endpoint]) {
+    let manner = |bound: &Bound| {
+        let endpoint = endpoints.iter().find(|known| known.listen == bound.listen);
+        endpoint.map(|endpoint| &endpoint.manner)
+    };
+    let secure = listeners
+        .iter()
+        .find(|bound| bound.is_tcp() && manner(bound).is_some_and(|manner| manner.tls.is_some()));
+    let secure = secure.map_or(HTTPS_PORT, |bound| bound.info.server_port);
+    for bound in listeners {
+        let Some(manner) = manner(bound) else {
+            continue;
+        };
+        bound.info.scheme = manner.scheme().to_owned();
+        if !bound.is_tcp() {
+            let https = manner.scheme() != HTTP;
+            bound.info.server_port = if https { HTTPS_PORT } else { HTTP_PORT };
+        }
+        bound.info.greeting = Greeting {
+            proxy_protocol: manner.proxy_protocol,
+            tls: manner.tls.as_ref().map(|_| manner.server.clone()),
+            redirect: manner.redirect.map(|to| match to {
+                Redirect::Ours => secure,
+                Redirect::Port(port) => port,
+            }),
+        };
     }
 }
 
@@ -341,18 +382,20 @@ fn info(address: &PassedAddress, host: Option<&str>) -> ListenerInfo {
 fn tcp_info(address: SocketAddr, server_name: &str) -> ListenerInfo {
     ListenerInfo {
         address: address.to_string(),
-        scheme: "http".to_owned(),
+        scheme: HTTP.to_owned(),
         server_name: server_name.to_owned(),
         server_port: address.port(),
+        greeting: Greeting::default(),
     }
 }
 
 fn unix_info(path: &Path) -> ListenerInfo {
     ListenerInfo {
         address: format!("unix:{}", path.display()),
-        scheme: "http".to_owned(),
+        scheme: HTTP.to_owned(),
         server_name: "localhost".to_owned(),
-        server_port: 80,
+        server_port: HTTP_PORT,
+        greeting: Greeting::default(),
     }
 }
 

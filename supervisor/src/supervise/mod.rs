@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod backoff;
 pub mod bind;
+pub mod certificates;
 mod contract;
 pub mod deadly;
 pub mod driver;

@@ -3,7 +3,7 @@
 use super::launch::THIS_PROGRAM;
 use super::upgrade::Descriptors;
 use crate::manager::VARIABLES;
-use crate::router::message::{CONTROL_FD, FromProxy, Hello, PROXY_ROLE, Table, ToProxy};
+use crate::router::message::{CONTROL_FD, FromProxy, PROXY_ROLE, Table, ToProxy};
 use crate::sys::process::Child;
 use crate::sys::shortage;
 use command_fds::{CommandFdExt, FdMapping};
@@ -44,15 +44,16 @@ pub struct ProxyLink {
 }
 
 impl ProxyLink {
-    /// Starts a proxy with its own copies of `listeners`, in the directory of the workers' sockets: from there it reaches
-    /// them by their names alone, without a right to search the directories above.
+    /// Starts a proxy with its own copies of `listeners`, and tells it `first` (`hello` at the head) and `table`. It runs in the
+    /// directory of the workers' sockets: from there it reaches them by their names alone, without a right to search the
+    /// directories above.
     ///
     /// # Errors
     /// What the operating system refuses: descriptors, processes.
     pub fn start(
         workers_dir: &Path,
         instance: Instance,
-        hello: Hello,
+        first: Vec<ToProxy>,
         listeners: &[OwnedFd],
         table: Table,
         news: mpsc::Sender<(Instance, ProxyNews)>,
@@ -91,7 +92,7 @@ impl ProxyLink {
         drop(command);
         let child = Child::watch_or_kill(child)?;
         let link = ProxyLink::converse_with(instance, child, framed, news);
-        link.send(ToProxy::Hello(hello));
+        first.into_iter().for_each(|message| link.send(message));
         link.send(ToProxy::Table(table));
         Ok(link)
     }

@@ -55,7 +55,7 @@ fn a_route_to_no_app() {
 }
 
 #[test]
-fn tls_is_refused() {
+fn a_certificate_that_is_missing_is_refused() {
     snapshot("tls", &["check", "site.ini"]);
 }
 

@@ -83,6 +83,7 @@ impl Front {
         };
         front.send(&ToProxy::Hello(Hello {
             listeners: vec![ListenerInfo {
+                greeting: Default::default(),
                 address: address.to_string(),
                 scheme: "http".into(),
                 server_name: "127.0.0.1".into(),

@@ -16,12 +16,7 @@ pub(super) fn announce(args: &ServeArgs, config: &str, log: Option<&Path>, start
         format!("paster {} serves {}", env!("CARGO_PKG_VERSION"), config),
         String::new(),
     ];
-    for address in &started.addresses {
-        let url = if address.starts_with("unix:") {
-            address.clone()
-        } else {
-            format!("http://{address}/")
-        };
+    for url in &started.urls {
         lines.push(format!("  listening on  {url}"));
     }
     lines.push(String::new());

@@ -22,6 +22,7 @@ mod waits;
 mod watch;
 
 use super::bind::Bound;
+use super::certificates::SelfSigned;
 use super::launch::{News, Site};
 use super::machine::{AppState, Event, WorkerId};
 use super::proxy_link::{Instance, ProxyNews};
@@ -99,6 +100,7 @@ pub struct Driver {
     next_number: u64,
     surroundings: Surroundings,
     listeners: Vec<Bound>,
+    self_signed: SelfSigned,
     proxies: Proxies,
     table_version: u64,
     /// The table no longer says what is.
@@ -169,6 +171,7 @@ impl Driver {
             next_number: 1,
             surroundings,
             listeners,
+            self_signed: SelfSigned::default(),
             proxies: Proxies::new(proxy_news),
             table_version: 0,
             dirty: true,
@@ -327,11 +330,8 @@ impl Driver {
     }
 
     fn tell_listeners(&self) {
-        let addresses: Vec<&str> = self
-            .listeners
-            .iter()
-            .map(|bound| bound.info.address.as_str())
-            .collect();
+        let addresses = self.listeners.iter().map(|bound| bound.info.url());
+        let addresses: Vec<String> = addresses.collect();
         tracing::info!(
             name: kinds::LISTENERS_CHANGED,
             addresses = addresses.join(" "),

@@ -301,12 +301,14 @@ impl Driver {
             .map(|b| b.socket.try_clone())
             .collect();
         let first_version = table.version;
+        let first = [ToProxy::Hello(hello)].into_iter();
+        let first: Vec<ToProxy> = first.chain(self.certificates()).collect();
         let started = sockets.and_then(|sockets| {
             let news = self.proxies.news.clone();
             ProxyLink::start(
                 &self.site.workers_dir,
                 instance,
-                hello,
+                first,
                 &sockets,
                 table,
                 news,
@@ -331,6 +333,23 @@ impl Driver {
             Err(error) => {
                 tracing::error!(%error, "cannot start the proxy");
                 self.schedule_proxy();
+            }
+        }
+    }
+
+    /// What a proxy must know to speak TLS.
+    fn certificates(&mut self) -> Option<ToProxy> {
+        self.self_signed.message(&self.plan).unwrap_or_else(|error| {
+            tracing::error!(%error, "no certificate could be made: nobody can connect with TLS");
+            None
+        })
+    }
+
+    /// New connections are shown these certificates; what is open stays.
+    pub(super) fn tell_certificates(&mut self) {
+        if let Some(certificates) = self.certificates() {
+            for proxy in self.proxies.running.values() {
+                proxy.link.send(certificates.clone());
             }
         }
     }

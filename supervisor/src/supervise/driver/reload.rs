@@ -11,9 +11,9 @@ use crate::control::kinds;
 use crate::control::protocol::Answer;
 use crate::logs;
 use crate::plan::diff;
-use crate::plan::spec::{AppKind, AppSpec, Plan};
+use crate::plan::spec::{AppKind, AppSpec, Endpoint, Listen, Plan};
 use crate::supervise::access_log;
-use crate::supervise::bind::Bound;
+use crate::supervise::bind::{Bound, equip};
 use crate::supervise::machine::Event;
 use std::time::SystemTime;
 use tokio::sync::oneshot;
@@ -120,7 +120,7 @@ impl Driver {
     /// Does what a new plan needs and what may fail, before anything is touched: its new listeners.
     fn prepare(&mut self, plan: &Plan) -> Result<Vec<Bound>, Vec<Problem>> {
         let mut listeners = Vec::new();
-        for listen in &plan.listen {
+        for Endpoint { listen, .. } in &plan.listen {
             if !self.listeners.iter().any(|bound| bound.listen == *listen) {
                 let bound = self.surroundings.binder.bind(listen);
                 let bound = bound.map_err(|error| vec![setup_problem(&error)])?;
@@ -171,16 +171,21 @@ impl Driver {
         }
         if changes.listeners_changed || changes.access_log_changed {
             let wanted = &self.plan.listen;
+            let is_wanted =
+                |listen: &Listen| wanted.iter().any(|endpoint| endpoint.listen == *listen);
             let gone = self
                 .listeners
-                .extract_if(.., |bound| !wanted.contains(&bound.listen))
+                .extract_if(.., |bound| !is_wanted(&bound.listen))
                 .collect::<Vec<Bound>>();
             gone.into_iter().for_each(|bound| self.let_go(bound));
             self.listeners.extend(new_listeners);
+            equip(&mut self.listeners, &self.plan.listen);
             if changes.listeners_changed {
                 self.tell_listeners();
             }
             self.replace_proxy();
+        } else if changes.certificates_changed {
+            self.tell_certificates();
         }
         if changes.is_empty() {
             tracing::info!(
@@ -192,6 +197,7 @@ impl Driver {
                 name: kinds::RELOADED,
                 routes_changed = changes.routes_changed,
                 table_changed = changes.table_changed,
+                certificates_changed = changes.certificates_changed,
                 added = changes.added.len(),
                 removed = changes.removed.len(),
                 restarted = changes.changed.len(),

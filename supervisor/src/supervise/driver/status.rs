@@ -51,11 +51,21 @@ impl Driver {
                 .iter()
                 .map(|bound| bound.info.address.clone())
                 .collect(),
+            urls: self
+                .listeners
+                .iter()
+                .map(|bound| bound.info.url())
+                .collect(),
             proxy: ProxyStatus {
                 pid: self.proxies.pid(),
                 cpu_s: None,
                 rss_bytes: None,
                 connections: self.proxies.stats().map(|stats| stats.connections).sum(),
+                handshakes_failed: self
+                    .proxies
+                    .stats()
+                    .map(|stats| stats.handshakes_failed)
+                    .sum(),
                 table_version: self.proxies.applied(),
                 counted_s: self
                     .proxies

@@ -12,7 +12,7 @@ use crate::logs::FrozenLogs;
 use crate::manager::Inherited;
 use crate::plan::diff;
 use crate::plan::spec::Plan;
-use crate::supervise::bind::{Binder, Bound, FrozenListener, FrozenSocket};
+use crate::supervise::bind::{Binder, Bound, FrozenListener, FrozenSocket, equip};
 use crate::supervise::launch::News;
 use crate::supervise::machine::WorkerId;
 use crate::supervise::proxy_link::{self, Instance, ProxyNews};
@@ -448,6 +448,7 @@ impl Driver {
             to = env!("CARGO_PKG_VERSION"),
             "another version has taken over; its own proxy follows"
         );
+        equip(&mut self.listeners, &self.plan.listen);
         self.replace_proxy();
         self.watch_again();
         Ok(())

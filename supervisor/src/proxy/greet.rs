@@ -1,0 +1,65 @@
+//! What comes before the first request on some listeners: a header of the PROXY protocol, a TLS handshake.
+//!
+//! Connections to listeners without any of it do not pass here.
+
+use super::connection::Phase;
+use super::limits;
+use super::proxy_header::{self, Source};
+use super::serve::{Arrival, serve};
+use super::socket::Socket;
+use std::io;
+use std::sync::atomic::Ordering;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// One client connection, from its first byte to its end.
+pub(super) async fn greet(mut arrival: Arrival, mut socket: Socket) {
+    if arrival.info.greeting.proxy_protocol {
+        match introduce(&arrival, &mut socket).await {
+            Ok(Source::Client(client)) => arrival.peer = Some(client),
+            Ok(Source::Peer) => {}
+            Err(error) => {
+                let peer = arrival.peer;
+                tracing::debug!(?peer, %error, "a connection was not introduced, and is closed");
+                return;
+            }
+        }
+        arrival.open.state.enter(Phase::Fresh);
+    }
+    let Some(server) = &arrival.info.greeting.tls else {
+        return serve(arrival, socket).await;
+    };
+    match shake_hands(&arrival, server, socket).await {
+        Ok(stream) => {
+            // Its time for a request begins now.
+            arrival.open.state.enter(Phase::Fresh);
+            serve(arrival, stream).await;
+        }
+        Err(error) => {
+            // Scanners, health checks, clients that distrust us: no news for anybody.
+            let failed = &arrival.thread.shared.handshakes_failed;
+            failed.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(peer = ?arrival.peer, %error, "no TLS connection came about");
+        }
+    }
+}
+
+/// For whom the connection is, in the words of a peer that we trust.
+async fn introduce(arrival: &Arrival, socket: &mut Socket) -> io::Result<Source> {
+    if !arrival.thread.table().trust.covers(arrival.peer) {
+        return Err(io::Error::other("the peer is not in `trusted_proxy`"));
+    }
+    timeout(limits::PROXY_HEADER, proxy_header::receive(socket)).await?
+}
+
+async fn shake_hands(
+    arrival: &Arrival,
+    server: &str,
+    socket: Socket,
+) -> io::Result<TlsStream<Socket>> {
+    let config = arrival.thread.shared.tls.get(server);
+    let config = config.ok_or_else(|| io::Error::other("there is no certificate"))?;
+    let accepting = TlsAcceptor::from(config).accept(socket);
+    timeout(limits::HANDSHAKE, accepting).await?
+}
