@@ -7,6 +7,7 @@ use crate::sys::shortage::Complaints;
 use http::header::{REFERER, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -26,9 +27,7 @@ pub(super) struct Entry {
     started: Instant,
     time: SystemTime,
     peer: Option<SocketAddr>,
-    method: Method,
-    uri: Uri,
-    version: Version,
+    line: RequestLine,
     referer: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
     pub(super) request_id: Option<HeaderValue>,
@@ -38,21 +37,83 @@ pub(super) struct Entry {
     pub(super) bytes: u64,
 }
 
+/// What was asked for.
+#[derive(Debug)]
+enum RequestLine {
+    Parsed(Method, Uri, Version),
+    /// Of a head that was refused: as it came.
+    Raw(Vec<u8>),
+}
+
+impl RequestLine {
+    /// Method, target and version; what is not known is empty.
+    fn parts(&self) -> (Cow<'_, str>, Cow<'_, str>, Cow<'_, str>) {
+        match self {
+            Self::Parsed(method, uri, version) => (
+                method.as_str().into(),
+                uri.to_string().into(),
+                format!("{version:?}").into(),
+            ),
+            Self::Raw(line) => {
+                let mut words = line
+                    .splitn(3, |&byte| byte == b' ')
+                    .map(String::from_utf8_lossy);
+                let mut next = || words.next().unwrap_or_default();
+                (next(), next(), next())
+            }
+        }
+    }
+
+    fn push(&self, line: &mut String) {
+        match self {
+            Self::Parsed(..) => {
+                let (method, target, version) = self.parts();
+                line.push_str(&method);
+                line.push(' ');
+                push_escaped(line, target.as_bytes());
+                line.push(' ');
+                line.push_str(&version);
+            }
+            Self::Raw(raw) if raw.is_empty() => line.push('-'),
+            Self::Raw(raw) => push_escaped(line, raw),
+        }
+    }
+}
+
 impl Entry {
     pub(super) fn start(request: &Request<Incoming>, peer: Option<SocketAddr>) -> Self {
         Self {
             started: Instant::now(),
             time: SystemTime::now(),
             peer,
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            version: request.version(),
+            line: RequestLine::Parsed(
+                request.method().clone(),
+                request.uri().clone(),
+                request.version(),
+            ),
             referer: request.headers().get(REFERER).cloned(),
             user_agent: request.headers().get(USER_AGENT).cloned(),
             request_id: None,
             app: None,
             worker: None,
             status: StatusCode::OK,
+            bytes: 0,
+        }
+    }
+
+    /// A head that never became a request.
+    pub(super) fn refused(line: Vec<u8>, peer: Option<SocketAddr>, status: StatusCode) -> Self {
+        Self {
+            started: Instant::now(),
+            time: SystemTime::now(),
+            peer,
+            line: RequestLine::Raw(line),
+            referer: None,
+            user_agent: None,
+            request_id: None,
+            app: None,
+            worker: None,
+            status,
             bytes: 0,
         }
     }
@@ -96,20 +157,9 @@ impl Entry {
             }
             None => line.push('-'),
         }
-        let _ = write!(
-            line,
-            " - - [{}] \"{} ",
-            Timestamp(self.time).common(),
-            self.method
-        );
-        push_escaped(&mut line, self.uri.to_string().as_bytes());
-        let _ = write!(
-            line,
-            " {:?}\" {} {}",
-            self.version,
-            self.status.as_u16(),
-            self.bytes
-        );
+        let _ = write!(line, " - - [{}] \"", Timestamp(self.time).common());
+        self.line.push(&mut line);
+        let _ = write!(line, "\" {} {}", self.status.as_u16(), self.bytes);
         line
     }
 
@@ -119,13 +169,14 @@ impl Entry {
                 .as_ref()
                 .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
+        let (method, target, version) = self.line.parts();
         let duration = self.started.elapsed().as_secs_f64() * 1000.0;
         serde_json::json!({
             "time": Timestamp(self.time).rfc3339(),
             "client": self.peer.map(|peer| peer.ip().to_canonical().to_string()),
-            "method": self.method.as_str(),
-            "target": self.uri.to_string(),
-            "version": format!("{:?}", self.version),
+            "method": method,
+            "target": target,
+            "version": version,
             "status": self.status.as_u16(),
             "bytes": self.bytes,
             "duration_ms": (duration * 1000.0).round() / 1000.0,
@@ -350,9 +401,7 @@ mod tests {
             started: Instant::now(),
             time: UNIX_EPOCH + Duration::from_millis(1_709_210_096_789),
             peer: Some("192.0.2.1:5".parse().unwrap()),
-            method: Method::GET,
-            uri: "/a?b=%22c".parse().unwrap(),
-            version: Version::HTTP_11,
+            line: RequestLine::Parsed(Method::GET, "/a?b=%22c".parse().unwrap(), Version::HTTP_11),
             referer: None,
             user_agent: Some(HeaderValue::from_bytes(b"x\"\xff").unwrap()),
             request_id: Some(HeaderValue::from_static("id-1")),

@@ -3,9 +3,11 @@
 
 use super::connection::ConnectionState;
 use super::exchange::Finish;
+use super::hop::strip_response;
 use super::limits;
 use super::spool::Spooled;
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::cell::Cell;
@@ -42,34 +44,45 @@ impl std::error::Error for BodyError {}
 /// Shared between a request and its body, which lives in another task while it is sent.
 pub(super) type SharedFault = Rc<Cell<Option<BodyFault>>>;
 
-/// A request body as it comes from the client. Trailers are dropped.
+/// What becomes of the trailers of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trailers {
+    Pass,
+    Drop,
+}
+
+/// A request body as it comes from the client.
 #[derive(Debug)]
 pub(super) struct ClientBody {
     incoming: Incoming,
     state: Arc<ConnectionState>,
     fault: SharedFault,
     ended: bool,
+    pass_trailers: Trailers,
+    /// They have come and are to be passed on, last of all.
+    trailers: Option<HeaderMap>,
 }
 
 impl ClientBody {
     pub(super) fn new(incoming: Incoming, state: Arc<ConnectionState>) -> Self {
         let ended = incoming.is_end_stream();
-        state.set_body_open(!ended);
         Self {
             incoming,
             state,
             fault: SharedFault::default(),
             ended,
+            pass_trailers: Trailers::Drop,
+            trailers: None,
         }
+    }
+
+    /// Before anything was read.
+    pub(super) fn set_trailers(&mut self, trailers: Trailers) {
+        self.pass_trailers = trailers;
     }
 
     pub(super) fn fault(&self) -> SharedFault {
         Rc::clone(&self.fault)
-    }
-
-    fn end(&mut self) {
-        self.ended = true;
-        self.state.set_body_open(false);
     }
 
     fn fail(&mut self, fault: BodyFault) -> BodyError {
@@ -95,14 +108,18 @@ impl ClientBody {
             }
             Poll::Ready(Some(Ok(frame))) => {
                 self.state.body_progress();
-                if let Ok(data) = frame.into_data() {
-                    if self.incoming.is_end_stream() {
-                        self.end();
+                match frame.into_data() {
+                    Ok(data) => {
+                        self.ended = self.incoming.is_end_stream();
+                        Poll::Ready(Some(Ok(data)))
                     }
-                    Poll::Ready(Some(Ok(data)))
-                } else {
-                    self.end();
-                    Poll::Ready(None)
+                    Err(frame) => {
+                        self.ended = true;
+                        if self.pass_trailers == Trailers::Pass {
+                            self.trailers = frame.into_trailers().ok();
+                        }
+                        Poll::Ready(None)
+                    }
                 }
             }
             Poll::Ready(Some(Err(_))) => {
@@ -111,9 +128,19 @@ impl ClientBody {
             }
             Poll::Ready(None) => {
                 self.state.body_progress();
-                self.end();
+                self.ended = true;
                 Poll::Ready(None)
             }
+        }
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.poll_data(cx) {
+            Poll::Ready(None) => Poll::Ready(self.trailers.take().map(|t| Ok(Frame::trailers(t)))),
+            other => other.map(|next| next.map(|data| data.map(Frame::data))),
         }
     }
 
@@ -144,6 +171,7 @@ impl ClientBody {
         .await?;
         let first = first.map(BytesMut::freeze);
         Ok(match (ended, first) {
+            (true, first) if self.trailers.is_some() => RequestBody::Stream { first, rest: self },
             (true, None) => RequestBody::Empty,
             (true, Some(all)) => RequestBody::Whole(all),
             (false, first) => RequestBody::Stream { first, rest: self },
@@ -156,7 +184,6 @@ impl Drop for ClientBody {
         if !self.ended {
             // The answer must reach a client that is still sending.
             self.state.set_linger();
-            self.state.set_body_open(false);
             self.state.body_progress();
         }
     }
@@ -236,9 +263,7 @@ impl Body for RequestBody {
                 .map(|next| next.map(|data| data.map(Frame::data))),
             Self::Stream { first, rest } => match first.take() {
                 Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
-                None => rest
-                    .poll_data(cx)
-                    .map(|next| next.map(|data| data.map(Frame::data))),
+                None => rest.poll_frame(cx),
             },
         }
     }
@@ -248,7 +273,9 @@ impl Body for RequestBody {
             Self::Empty => true,
             Self::Whole(all) => all.is_empty(),
             Self::Spooled(spooled) => spooled.left() == 0,
-            Self::Stream { first, rest } => first.is_none() && rest.ended,
+            Self::Stream { first, rest } => {
+                first.is_none() && rest.ended && rest.trailers.is_none()
+            }
         }
     }
 
@@ -257,6 +284,7 @@ impl Body for RequestBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(all) => SizeHint::with_exact(all.len() as u64),
             Self::Spooled(spooled) => SizeHint::with_exact(spooled.left()),
+            Self::Stream { rest, .. } if rest.trailers.is_some() => SizeHint::new(),
             Self::Stream { first, rest } => {
                 let before = first.as_ref().map_or(0, |first| first.len() as u64);
                 let left = rest.incoming.size_hint();
@@ -282,7 +310,7 @@ pub(super) enum ResponseBody {
     Worker(WorkerBody),
 }
 
-/// What comes from a worker, together with what is to be done at its end. Trailers are dropped.
+/// What comes from a worker, together with what is to be done at its end.
 #[derive(Debug)]
 pub(super) struct WorkerBody {
     incoming: Incoming,
@@ -317,9 +345,14 @@ impl WorkerBody {
                 }
                 Some(Ok(Frame::data(data)))
             }
-            Some(Ok(Err(_trailers))) => {
+            Some(Ok(Err(frame))) => {
                 self.complete();
-                None
+                // Whether they are wanted is known by whoever encodes them.
+                let trailers = frame.into_trailers().ok().map(|mut trailers| {
+                    strip_response(&mut trailers);
+                    trailers
+                });
+                trailers.map(|trailers| Ok(Frame::trailers(trailers)))
             }
             Some(Err(_)) => {
                 // Not completed: the connection to the worker is of no use any more.

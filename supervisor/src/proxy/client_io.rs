@@ -1,7 +1,8 @@
 //! The client's stream, and what its connection's state learns from each read and write.
 
-use super::connection::{ConnectionState, Phase, Reading};
-use super::head_scan::HeadScan;
+use super::connection::{ConnectionState, Phase};
+use super::error::ProxyError;
+use super::gate::{Gate, Offer};
 use super::limits;
 use super::socket::ClientStream;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -20,16 +21,17 @@ pub(super) struct ClientIo<S> {
     stream: S,
     state: Arc<ConnectionState>,
     lingered: usize,
-    scan: HeadScan,
+    gate: Gate,
 }
 
 impl<S: ClientStream> ClientIo<S> {
-    pub(super) fn new(stream: S, state: Arc<ConnectionState>) -> Self {
+    pub(super) fn new(stream: S, state: Arc<ConnectionState>, logged: Logged) -> Self {
+        state.interim.will_be_taken();
         Self {
             stream,
             state,
             lingered: 0,
-            scan: HeadScan::default(),
+            gate: Gate::new(logged == Logged::Yes),
         }
     }
 
@@ -41,10 +43,77 @@ impl<S: ClientStream> ClientIo<S> {
         poll(&mut fds, PollTimeout::ZERO).is_ok_and(|events| events > 0)
     }
 
-    fn scan(&mut self, bytes: &[u8]) {
-        if let Some(found) = self.scan.feed(bytes) {
-            self.state.saw_head(found);
+    /// The service that gets what stands in for the head is told why.
+    fn refuse(&mut self, error: ProxyError) {
+        self.state.refuse(error, self.gate.line());
+    }
+
+    /// Reads what hyper may not see yet: most of all, whether the client has gone.
+    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut scratch = [0; 4096];
+        while self.gate.holds() < limits::BUFFER {
+            let mut buf = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
+            if buf.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.gate.hold(buf.filled());
         }
+        // Whoever answers the request wakes the connection.
+        Poll::Pending
+    }
+
+    /// Reads into hyper's buffer, and leaves there what it may see. True at the end.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
+        let before = buf.filled().len();
+        if Pin::new(&mut self.stream).poll_read(cx, buf)?.is_pending() {
+            if self.gate.is_in_head() && self.state.take_head_is_late() {
+                self.gate.refuse();
+                self.refuse(ProxyError::HeadLate);
+                return Poll::Ready(Ok(false));
+            }
+            return Poll::Pending;
+        }
+        let new = &buf.filled()[before..];
+        if new.is_empty() {
+            return Poll::Ready(Ok(true));
+        }
+        self.state.was_read();
+        let pass = match self.gate.filter(new) {
+            Ok(pass) => pass,
+            Err(error) => {
+                self.refuse(error);
+                0
+            }
+        };
+        buf.set_filled(before + pass);
+        Poll::Ready(Ok(pass > 0))
+    }
+
+    /// hyper flushes when it has written all that it has, so this is the place between two of its messages.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stream = &mut self.stream;
+        let mut outcome = Poll::Ready(Ok(0));
+        while outcome.is_ready() && self.state.interim.waits() {
+            self.state.interim.take_off(|bytes| {
+                outcome = Pin::new(&mut *stream).poll_write(cx, bytes);
+                match outcome {
+                    Poll::Ready(Ok(written)) => written,
+                    _ => 0,
+                }
+            });
+            match outcome {
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                _ => {}
+            }
+        }
+        note_write(&self.state, &outcome);
+        if outcome.is_ready() {
+            // The final answer may be waiting for this.
+            self.state.wake();
+        }
+        outcome.map_ok(|_| ())
     }
 
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -63,6 +132,13 @@ impl<S: ClientStream> ClientIo<S> {
     }
 }
 
+/// Whether requests are logged, and so their lines kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Logged {
+    Yes,
+    No,
+}
+
 impl<S: ClientStream> AsyncRead for ClientIo<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -70,20 +146,30 @@ impl<S: ClientStream> AsyncRead for ClientIo<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buf.filled().len();
-        let result = Pin::new(&mut this.stream).poll_read(cx, buf);
-        let new = &buf.filled()[before..];
-        if !new.is_empty() {
-            match this.state.was_read() {
-                Reading::NewHead => {
-                    this.scan = HeadScan::default();
-                    this.scan(new);
+        loop {
+            match this.gate.offer(buf, this.state.progress()) {
+                Offer::Given => {
+                    this.state.was_read();
+                    return Poll::Ready(Ok(()));
                 }
-                Reading::Head => this.scan(new),
-                Reading::Body => {}
+                Offer::Read => {
+                    if ready!(this.poll_fill(cx, buf))? {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Offer::Hold => {
+                    let held = this.poll_hold(cx);
+                    if this.gate.holds() > 0 {
+                        this.state.wants_next();
+                    }
+                    return held;
+                }
+                Offer::Silence => return Poll::Pending,
+                Offer::Refuse(error) => this.refuse(error),
+                // As if it ended here: hyper tells whoever reads the body.
+                Offer::Broken => return Poll::Ready(Ok(())),
             }
         }
-        result
     }
 }
 
@@ -121,12 +207,16 @@ impl<S: ClientStream> AsyncWrite for ClientIo<S> {
         if this.state.take_check_peer() && this.peer_is_gone() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
+        if this.state.interim.waits() {
+            ready!(this.poll_interim(cx))?;
+        }
         Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.state.phase() != Phase::Lingering {
+            this.state.set_last_line(this.gate.line());
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
             if !this.state.lingers() {
                 return Poll::Ready(Ok(()));

@@ -4,11 +4,14 @@
 //! so a request costs a few relaxed stores instead of timer operations. All fields are written by one thread; they
 //! are atomics because hyper wants an upgradable connection to be `Send`.
 
-use super::head_scan::HeadFacts;
+use super::error::ProxyError;
+use super::gate::Progress;
+use super::interim::Interim;
 use super::limits;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use http::{HeaderMap, StatusCode};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 /// Where a connection is between two requests and within one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,13 +41,12 @@ impl Phase {
     }
 }
 
-/// What the bytes belong to that a client sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
-    NewHead,
-    Head,
-    /// A body, or what was sent before its turn.
-    Body,
+/// A head that was refused before it became a request.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) error: ProxyError,
+    /// As far as it is known, and where it is logged.
+    pub(super) line: Vec<u8>,
 }
 
 /// What a connection needs from its task.
@@ -53,9 +55,14 @@ pub(super) enum Due {
     Nothing,
     /// A deadline has passed: close, nobody is owed an answer.
     Close,
+    /// The head of a request has begun and takes too long.
+    RefuseHead,
     /// See whether the client has gone (the descriptor says so even while nobody reads it).
     CheckPeer,
 }
+
+/// Milliseconds in which a head that is late is refused; a connection that does not get there is closed.
+const REFUSAL_MS: u64 = 1000;
 
 /// Shared by the connection's task, its I/O and its requests.
 #[derive(Debug)]
@@ -70,8 +77,16 @@ pub(super) struct ConnectionState {
     body_wanted: AtomicU64,
     check_peer: AtomicBool,
     closing: AtomicBool,
-    body_open: AtomicBool,
-    head_facts: AtomicU64,
+    /// Requests that were answered.
+    answered: AtomicU32,
+    /// The next request is here already.
+    wants_next: AtomicBool,
+    tunnel: AtomicBool,
+    head_is_late: AtomicBool,
+    is_refused: AtomicBool,
+    refusal: Mutex<Option<Refusal>>,
+    last_line: Mutex<Vec<u8>>,
+    pub(super) interim: Interim,
     linger: AtomicBool,
     finish: AtomicBool,
     waker: OnceLock<Waker>,
@@ -109,8 +124,14 @@ impl ConnectionState {
             body_wanted: AtomicU64::new(0),
             check_peer: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            body_open: AtomicBool::new(false),
-            head_facts: AtomicU64::new(0),
+            answered: AtomicU32::new(0),
+            wants_next: AtomicBool::new(false),
+            tunnel: AtomicBool::new(false),
+            head_is_late: AtomicBool::new(false),
+            is_refused: AtomicBool::new(false),
+            refusal: Mutex::new(None),
+            last_line: Mutex::new(Vec::new()),
+            interim: Interim::default(),
             linger: AtomicBool::new(false),
             finish: AtomicBool::new(false),
             waker: OnceLock::new(),
@@ -127,48 +148,98 @@ impl ConnectionState {
         self.since.store(self.clock.now(), Relaxed);
     }
 
-    /// Bytes came from the client. What of them may be the beginning of a head, or more of it?
-    pub(super) fn was_read(&self) -> Reading {
-        // A body may go on after its request has been answered.
-        if self.body_open.load(Relaxed) {
-            return Reading::Body;
-        }
-        match self.phase() {
-            Phase::Fresh | Phase::Idle => {
-                self.enter(Phase::Head);
-                Reading::NewHead
-            }
-            Phase::Head => Reading::Head,
-            Phase::Busy | Phase::Lingering => Reading::Body,
+    /// Bytes came from the client.
+    pub(super) fn was_read(&self) {
+        if matches!(self.phase(), Phase::Fresh | Phase::Idle) {
+            self.enter(Phase::Head);
         }
     }
 
-    /// A head has come to its end, with these facts.
-    pub(super) fn saw_head(&self, found: HeadFacts) {
-        let size = u64::try_from(found.size)
-            .unwrap_or(u64::MAX)
-            .min(u64::from(u32::MAX));
-        let packed =
-            1 << 63 | size << 16 | u64::from(found.codings) << 8 | u64::from(found.lengths);
-        self.head_facts.store(packed, Relaxed);
+    /// A request was answered, or will not be: the next one may come.
+    pub(super) fn request_ended(&self) {
+        self.answered
+            .store(self.answered.load(Relaxed).wrapping_add(1), Relaxed);
+        self.enter(Phase::Idle);
+        if self.wants_next.load(Relaxed) {
+            self.wants_next.store(false, Relaxed);
+            self.wake();
+        }
     }
 
-    /// The facts of the head that a request was made of, if they were seen. They are not for a head that
-    /// came in one piece with the end of an earlier request.
-    pub(super) fn take_head_facts(&self) -> Option<HeadFacts> {
-        let packed = self.head_facts.swap(0, Relaxed);
-        // After a body that was given up, what looked like a head may have been a part of it.
-        let sure = packed != 0 && !self.linger.load(Relaxed);
-        sure.then_some(HeadFacts {
-            lengths: (packed & 0xff) as u8,
-            codings: (packed >> 8 & 0xff) as u8,
-            size: (packed >> 16 & 0xffff_ffff) as usize,
+    /// hyper does not ask again by itself for what was kept from it: it is to be woken when it may have it.
+    pub(super) fn wants_next(&self) {
+        self.wants_next.store(true, Relaxed);
+    }
+
+    /// From here on this is no HTTP.
+    pub(super) fn becomes_tunnel(&self) {
+        self.tunnel.store(true, Relaxed);
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        if self.tunnel.load(Relaxed) {
+            Progress::Tunnel
+        } else {
+            Progress::Answered(self.answered.load(Relaxed))
+        }
+    }
+
+    /// The next request stands in for a head that was refused.
+    pub(super) fn refuse(&self, error: ProxyError, line: &[u8]) {
+        let line = line.to_vec();
+        let refusal = Some(Refusal { error, line });
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+        self.is_refused.store(true, Relaxed);
+        self.set_linger();
+    }
+
+    pub(super) fn take_refusal(&self) -> Option<Refusal> {
+        if !self.is_refused.load(Relaxed) {
+            return None;
+        }
+        let mut refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        refusal.take()
+    }
+
+    /// A worker has sent an interim answer.
+    pub(super) fn inform(&self, status: StatusCode, headers: &HeaderMap) {
+        if self.interim.keep(status, headers) {
+            self.wake();
+        }
+    }
+
+    /// Waits until interim answers are on their way, so that the final one does not overtake them.
+    pub(super) async fn interim_written(&self) {
+        // Whoever takes them off wakes the connection, and with it its service.
+        std::future::poll_fn(|_| match self.interim.waits() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
         })
+        .await;
     }
 
-    /// A request body has begun or ended.
-    pub(super) fn set_body_open(&self, open: bool) {
-        self.body_open.store(open, Relaxed);
+    /// The connection ends: this was its last request line, where they are logged.
+    pub(super) fn set_last_line(&self, line: &[u8]) {
+        if !line.is_empty() {
+            let mut last = self
+                .last_line
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            last.clear();
+            last.extend_from_slice(line);
+        }
+    }
+
+    pub(super) fn take_last_line(&self) -> Vec<u8> {
+        let mut last = self
+            .last_line
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut last)
+    }
+
+    pub(super) fn take_head_is_late(&self) -> bool {
+        self.head_is_late.swap(false, Relaxed)
     }
 
     pub(super) fn write_progress(&self) {
@@ -265,6 +336,10 @@ impl ConnectionState {
                 self.closing.store(true, Relaxed);
                 self.wake();
             }
+            Due::RefuseHead => {
+                self.head_is_late.store(true, Relaxed);
+                self.wake();
+            }
             Due::CheckPeer => {
                 self.check_peer.store(true, Relaxed);
                 self.wake();
@@ -288,10 +363,14 @@ impl ConnectionState {
             Phase::Lingering => limits::LINGER,
             Phase::Busy => return self.due_while_busy(now),
         };
-        if self.age(now) >= limit.as_millis() as u64 {
-            Due::Close
-        } else {
+        let age = self.age(now);
+        let limit = limit.as_millis() as u64;
+        if age < limit {
             Due::Nothing
+        } else if self.phase() == Phase::Head && age < limit + REFUSAL_MS {
+            Due::RefuseHead
+        } else {
+            Due::Close
         }
     }
 
@@ -329,7 +408,8 @@ mod tests {
         state.was_read();
         state.was_read();
         assert_eq!(state.phase(), Phase::Head);
-        assert_eq!(state.due(later(&state, 15)), Due::Close);
+        assert_eq!(state.due(later(&state, 15)), Due::RefuseHead);
+        assert_eq!(state.due(later(&state, 16)), Due::Close);
     }
 
     #[test]

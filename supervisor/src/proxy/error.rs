@@ -11,12 +11,17 @@ pub(super) enum ProxyError {
     BadRequest(&'static str),
     #[error("the method is not allowed here")]
     MethodNotAllowed,
+    #[error("this version of HTTP is not spoken here")]
+    UnknownVersion,
     #[error("the request target is too long")]
     TargetTooLong,
     #[error("the request head is too large")]
     HeadTooLarge,
     #[error("the transfer coding is not supported")]
     UnknownCoding,
+    /// The client's head did not come in time.
+    #[error("the request did not come in time")]
+    HeadLate,
     /// The client's body did not come in time.
     #[error("the request body did not come in time")]
     BodyLate,
@@ -71,7 +76,8 @@ impl ProxyError {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
-            Self::BodyLate => StatusCode::REQUEST_TIMEOUT,
+            Self::UnknownVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::HeadLate | Self::BodyLate => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Unloadable { .. }
             | Self::Stopped
@@ -105,6 +111,8 @@ impl ProxyError {
                 | Self::TargetTooLong
                 | Self::HeadTooLarge
                 | Self::UnknownCoding
+                | Self::UnknownVersion
+                | Self::HeadLate
                 | Self::BodyLate
                 | Self::BodyNotKept
         )

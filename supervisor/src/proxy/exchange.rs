@@ -3,7 +3,7 @@
 use super::access_log::Entry;
 use super::asked::{Asked, Progress};
 use super::body::RequestBody;
-use super::connection::{ConnectionState, Phase};
+use super::connection::ConnectionState;
 use super::error::ProxyError;
 use super::limits;
 use super::pool::{ConnectError, Wanted, WorkerConnection, connect};
@@ -93,6 +93,8 @@ pub(super) struct Course {
     pub(super) fresh: bool,
     /// It may be deadly: not to be repeated once a worker had it.
     pub(super) once: bool,
+    /// Who is told of interim answers (1xx).
+    pub(super) informed: Option<Arc<ConnectionState>>,
 }
 
 /// Sends `request` over the worker of `lease`. The lease is given back unless there is an answer.
@@ -109,6 +111,7 @@ pub(super) async fn send(
         tries,
         fresh,
         once,
+        informed,
     } = course;
     let idempotent = request.method.is_idempotent();
     let repeatable = idempotent && request.body.is_whole() && !*once;
@@ -133,7 +136,14 @@ pub(super) async fn send(
     let spare = request.spare();
     let (read, written) = (connection.traffic.read(), connection.traffic.written());
     let limit = app.spec.request_timeout_ms.map(Duration::from_millis);
-    let sent = connection.sender.try_send_request(request.into_request());
+    let mut request = request.into_request();
+    if let Some(state) = informed {
+        let state = Arc::clone(state);
+        hyper::ext::on_informational(&mut request, move |interim| {
+            state.inform(interim.status(), interim.headers());
+        });
+    }
+    let sent = connection.sender.try_send_request(request);
     let outcome = match limit {
         None => sent.await,
         Some(limit) => match tokio::time::timeout(limit, sent).await {
@@ -293,7 +303,6 @@ impl Finish {
         if let Some(connection) = self.connection.take() {
             self.thread.pool.put(connection, super::clock::now_ms());
         }
-        self.state.enter(Phase::Idle);
     }
 
     /// The worker has broken off.
@@ -309,6 +318,7 @@ impl Drop for Finish {
         // The connection first: when the lease wakes a waiting request, it finds this connection or none.
         self.connection = None;
         self.lease = None;
+        self.state.request_ended();
         if let (Some(entry), Some(log)) = (self.log.take(), &self.thread.shared.log) {
             log.write(*entry);
         }

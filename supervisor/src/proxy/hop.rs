@@ -50,6 +50,40 @@ pub(super) fn strip_request(headers: &mut HeaderMap, peer: Peer) {
     }
 }
 
+/// Of the fields that `Trailer` announces, those that may come as one: no framing, nothing about the hop, and nothing
+/// that is not to be set by `peer` (RFC 9110 section 6.5.1).
+pub(super) fn announced_trailers(headers: &HeaderMap, peer: Peer) -> Option<HeaderValue> {
+    let nominated = nominated(headers);
+    let mut list = Vec::new();
+    for token in headers.get_all(TRAILER).iter().flat_map(tokens) {
+        let Ok(name) = HeaderName::from_bytes(token) else {
+            continue;
+        };
+        let text = name.as_str();
+        if is_unwanted(text, peer) || is_protected(text) || nominated.contains(&name) {
+            continue;
+        }
+        if !list.is_empty() {
+            list.extend_from_slice(b", ");
+        }
+        list.extend_from_slice(text.as_bytes());
+    }
+    let list = (!list.is_empty()).then_some(list)?;
+    HeaderValue::from_bytes(&list).ok()
+}
+
+/// Whether whoever sent this head takes trailers (RFC 9110 section 10.1.4).
+pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TE).iter().flat_map(tokens);
+    codings.any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Says to the next one that trailers are taken here.
+pub(super) fn ask_for_trailers(headers: &mut HeaderMap) {
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers.insert(CONNECTION, HeaderValue::from_static("te"));
+}
+
 /// Removes from a response what ends here; the framing is written anew by the connection to the client.
 /// The length stays: it is the body's, checked by the client side of hyper, unless a coding stood beside it.
 pub(super) fn strip_response(headers: &mut HeaderMap) {

@@ -28,6 +28,8 @@ pub(super) const DRAIN_IDLE: Duration = Duration::from_millis(500);
 pub(super) const BUFFER: usize = 64 * 1024;
 /// Request target, in bytes (RFC 9112 section 3 asks for 8000 at least).
 pub(super) const TARGET: usize = 16 * 1024;
+/// Fields of a request head.
+pub(super) const FIELDS: usize = 100;
 /// Of a request body, kept for a second try.
 pub(super) const REPLAY: usize = 64 * 1024;
 /// Of a request body that is kept: bytes written and read at a time.

@@ -2,12 +2,14 @@
 
 use super::access_log::Entry;
 use super::asked::Asked;
-use super::body::{BodyError, ClientBody, ReadAhead, RequestBody, ResponseBody};
-use super::connection::{ConnectionState, Phase};
+use super::body::{BodyError, ClientBody, ReadAhead, RequestBody, ResponseBody, Trailers};
+use super::connection::{ConnectionState, Phase, Refusal};
 use super::error::ProxyError;
 use super::exchange::{Answer, Course, Failed, Finish, Outgoing, acquire, send};
 use super::framing::{self, Announced};
-use super::hop::{Peer, X_REQUEST_ID, strip_response};
+use super::hop::{
+    Peer, X_REQUEST_ID, announced_trailers, ask_for_trailers, strip_response, takes_trailers,
+};
 use super::limits;
 use super::pages::{self, Details, Markup};
 use super::retry::Tries;
@@ -19,9 +21,9 @@ use super::target::{self, Target};
 use super::thread::{Held, Thread};
 use super::upgrade;
 use super::upstream::Lease;
-use crate::router::message::ListenerInfo;
+use crate::router::message::{Handover, ListenerInfo};
 use crate::router::urlmap::{Matched, Outcome, RequestTarget, path_info};
-use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, HOST, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use std::convert::Infallible;
@@ -61,13 +63,16 @@ pub(super) async fn answer(
     let state = &conversation.state;
     state.enter(Phase::Busy);
     let thread = &conversation.thread;
+    if let Some(refusal) = state.take_refusal() {
+        return Ok(refuse(&conversation, refusal));
+    }
+    let markup = Markup::accepted(request.headers());
+    let version = request.version();
     let mut log = thread
         .shared
         .log
         .as_ref()
         .map(|_| Box::new(Entry::start(&request, conversation.client.peer)));
-    let markup = Markup::accepted(request.headers());
-    let version = request.version();
     let mut response = match forward(&conversation, request, &mut log).await {
         Ok(response) => response,
         Err(failure) => {
@@ -76,7 +81,7 @@ pub(super) async fn answer(
                 entry.answered_by_us(&response);
                 logger.write(*entry);
             }
-            state.enter(Phase::Idle);
+            state.request_ended();
             response
         }
     };
@@ -84,6 +89,19 @@ pub(super) async fn answer(
         close_if_needed(&mut response, version, thread.shared.is_draining());
     }
     Ok(response)
+}
+
+/// The answer to a head that was refused before it became a request.
+fn refuse(conversation: &Conversation, refusal: Refusal) -> Response<ResponseBody> {
+    let response = pages::failure(&refusal.error, Markup::Plain, None);
+    if let Some(logger) = &conversation.thread.shared.log {
+        let peer = conversation.client.peer;
+        let mut entry = Entry::refused(refusal.line, peer, response.status());
+        entry.answered_by_us(&response);
+        logger.write(entry);
+    }
+    conversation.state.request_ended();
+    response
 }
 
 /// The last answer before a drain ends the connection, and one whose end is the end of the connection
@@ -111,19 +129,21 @@ async fn forward(
     let client = &conversation.client;
     let on_upgrade = upgrade::wanted(&mut request);
     let (mut head, body) = request.into_parts();
-    framing::check(&head.headers, conversation.state.take_head_facts())?;
+    framing::check(&head.headers)?;
     let target = match target::check(&head.method, &head.uri, head.version, &mut head.headers)? {
         Target::Path(target) => target,
         Target::Server => {
-            conversation.state.enter(Phase::Idle);
+            conversation.state.request_ended();
             return Ok(pages::server_options());
         }
     };
     let path = path_info(target.as_str().as_bytes())
         .map_err(|_| ProxyError::BadRequest("the path contains an encoded control character"))?;
     let announced = Announced::by(&head.headers);
+    let takes_trailers = takes_trailers(&head.headers);
     let host = head.headers.get(HOST).cloned();
     let mut said = None;
+    let mut trailers = None;
     let mut outgoing = None;
     let mut incoming = Some(ClientBody::new(body, Arc::clone(&conversation.state)));
     if let Some(port) = conversation.info.greeting.redirect {
@@ -146,6 +166,7 @@ async fn forward(
         tries: Tries::default(),
         fresh: false,
         once: false,
+        informed: (head.version == Version::HTTP_11).then(|| Arc::clone(&conversation.state)),
     };
     let mut waiting_since = None;
     let mut held: Option<Lease> = None;
@@ -171,11 +192,20 @@ async fn forward(
             if let Some(entry) = log {
                 entry.app = Some(Arc::clone(&app.name));
             }
-            clean(&mut head.headers, Peer::of(client.peer, &table.trust))
+            let peer = Peer::of(client.peer, &table.trust);
+            trailers = announced_trailers(&head.headers, peer);
+            clean(&mut head.headers, peer)
         });
         // Also when it has waited, or is to be repeated: the table may know more by now.
         course.once = judge(app, &course.asked).map_err(|error| failed(error, None))?;
-        if let Some(body) = incoming.take() {
+        if let Some(mut body) = incoming.take() {
+            // WSGI has none.
+            let trailers = trailers
+                .take()
+                .filter(|_| app.spec.handover != Handover::Environ);
+            if trailers.is_some() {
+                body.set_trailers(Trailers::Pass);
+            }
             refuse_early(app).map_err(|error| failed(error, None))?;
             let wait = if app.spec.buffering && on_upgrade.is_none() {
                 ReadAhead::Wait
@@ -185,6 +215,9 @@ async fn forward(
             let body = before_a_worker(thread, body, announced, wait).await?;
             let mut headers = std::mem::take(&mut head.headers);
             framing::write(&mut headers, body.length(), announced);
+            if let Some(trailers) = trailers.filter(|_| headers.contains_key(TRANSFER_ENCODING)) {
+                headers.insert(TRAILER, trailers);
+            }
             course.asked.id = headers.get(X_REQUEST_ID).cloned();
             if let Some(entry) = log {
                 entry.request_id = course.asked.id.clone();
@@ -230,6 +263,9 @@ async fn forward(
                 said,
             );
             request.uri = Uri::from(to);
+            if takes_trailers && app.spec.handover != Handover::Environ {
+                ask_for_trailers(&mut request.headers);
+            }
             if on_upgrade.is_some() {
                 upgrade::ask(&mut request.headers);
             }
@@ -237,8 +273,20 @@ async fn forward(
         match send(thread, app, lease, request, &mut course).await {
             Ok(answer) => {
                 acquit(thread, &table, app, &course.asked);
-                return accept_answer(conversation, answer, on_upgrade, course.asked, log)
-                    .map_err(|(error, worker)| failed(error, Some(worker)));
+                conversation.state.interim_written().await;
+                let trailers = match takes_trailers {
+                    true => Trailers::Pass,
+                    false => Trailers::Drop,
+                };
+                return accept_answer(
+                    conversation,
+                    answer,
+                    on_upgrade,
+                    trailers,
+                    course.asked,
+                    log,
+                )
+                .map_err(|(error, worker)| failed(error, Some(worker)));
             }
             Err(Failed::Final { error, worker }) => return Err(failed(error, Some(worker))),
             Err(Failed::Unanswered(unanswered)) => {
@@ -343,6 +391,7 @@ fn accept_answer(
     conversation: &Conversation,
     answer: Answer,
     on_upgrade: Option<hyper::upgrade::OnUpgrade>,
+    trailers: Trailers,
     asked: Asked,
     log: &mut Option<Box<Entry>>,
 ) -> Result<Response<ResponseBody>, (ProxyError, u64)> {
@@ -361,7 +410,7 @@ fn accept_answer(
         };
         let log = log.take();
         return Ok(upgrade::tunnel(
-            &conversation.thread,
+            conversation,
             on_upgrade,
             &mut response,
             lease,
@@ -379,7 +428,14 @@ fn accept_answer(
         return Err((ProxyError::BadAnswer, worker));
     }
     let (mut head, incoming) = response.into_parts();
+    let announced = match trailers {
+        Trailers::Pass => announced_trailers(&head.headers, Peer::Trusted),
+        Trailers::Drop => None,
+    };
     strip_response(&mut head.headers);
+    if let Some(announced) = announced {
+        head.headers.insert(TRAILER, announced);
+    }
     head.version = Version::HTTP_11;
     // An app may word its status line itself (PEP 3333 has the reason in `status`).
     let reason = head.extensions.remove::<hyper::ext::ReasonPhrase>();

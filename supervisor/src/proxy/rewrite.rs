@@ -7,7 +7,7 @@ use super::hop::{
 use crate::router::message::{Handover, ListenerInfo};
 use crate::router::urlmap::{Matched, strip_prefix};
 use bytes::Bytes;
-use http::header::{COOKIE, FORWARDED, HOST};
+use http::header::{CONNECTION, COOKIE, FORWARDED, HOST, TE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
@@ -216,7 +216,7 @@ pub(super) fn hand_over(
 pub(super) fn take_back(headers: &mut HeaderMap) {
     for name in SAID
         .into_iter()
-        .chain([FORWARDED, X_SCRIPT_NAME, PASTER_ENVIRON])
+        .chain([FORWARDED, X_SCRIPT_NAME, PASTER_ENVIRON, TE, CONNECTION])
     {
         headers.remove(name);
     }

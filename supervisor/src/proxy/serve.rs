@@ -1,6 +1,7 @@
 //! Accepting clients, and the life of a client connection around its requests.
 
-use super::client_io::ClientIo;
+use super::access_log::Entry;
+use super::client_io::{ClientIo, Logged};
 use super::greet::greet;
 use super::inherited::Listener;
 use super::limits;
@@ -10,6 +11,7 @@ use super::socket::{ClientStream, Socket};
 use super::thread::{OpenConnection, Thread};
 use crate::router::message::ListenerInfo;
 use crate::sys::shortage::Complaints;
+use http::StatusCode;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -153,12 +155,17 @@ pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S) {
         peer,
     } = arrival;
     let state = std::sync::Arc::clone(&open.state);
-    let io = TokioIo::new(ClientIo::new(stream, std::sync::Arc::clone(&state)));
+    let logged = match &thread.shared.log {
+        Some(_) => Logged::Yes,
+        None => Logged::No,
+    };
+    let io = ClientIo::new(stream, std::sync::Arc::clone(&state), logged);
+    let io = TokioIo::new(io);
     let conversation = Rc::new(Conversation {
         client: Client::new(peer, &info),
         state: std::sync::Arc::clone(&state),
         info,
-        thread,
+        thread: Rc::clone(&thread),
     });
     let service = service_fn(move |request| answer(Rc::clone(&conversation), request));
     let connection = Builder::new()
@@ -180,6 +187,15 @@ pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S) {
     })
     .await;
     if let Err(error) = ended {
+        if error.is_parse()
+            && let Some(logger) = &thread.shared.log
+        {
+            let status = match error.is_parse_too_large() {
+                true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                false => StatusCode::BAD_REQUEST,
+            };
+            logger.write(Entry::refused(state.take_last_line(), peer, status));
+        }
         tracing::debug!(%error, "client connection ended");
     }
 }

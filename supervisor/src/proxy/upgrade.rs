@@ -6,7 +6,7 @@ use super::asked::{Asked, Progress};
 use super::body::ResponseBody;
 use super::hop::{has_connection_option, strip_response, tokens};
 use super::limits;
-use super::thread::Thread;
+use super::request::Conversation;
 use super::upstream::Lease;
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
@@ -52,7 +52,7 @@ pub(super) fn agreed(response: &Response<Incoming>) -> bool {
 
 /// Joins client and worker; the lease is held until both are done.
 pub(super) fn tunnel(
-    thread: &Rc<Thread>,
+    conversation: &Conversation,
     client: OnUpgrade,
     response: &mut Response<Incoming>,
     lease: Lease,
@@ -60,8 +60,9 @@ pub(super) fn tunnel(
     log: Option<Box<Entry>>,
 ) -> Response<ResponseBody> {
     let worker = hyper::upgrade::on(&mut *response);
+    conversation.state.becomes_tunnel();
+    let thread = Rc::clone(&conversation.thread);
     let open = thread.open_tunnel();
-    let thread = Rc::clone(thread);
     tokio::task::spawn_local(async move {
         let (down, up) = match (client.await, worker.await) {
             (Ok(client), Ok(worker)) => {
