@@ -85,6 +85,10 @@ impl ClientBody {
         Rc::clone(&self.fault)
     }
 
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     fn fail(&mut self, fault: BodyFault) -> BodyError {
         self.fault.set(Some(fault));
         BodyError("the client did not send its body")

@@ -322,7 +322,7 @@ async fn before_a_worker(
     let fault = body.fault();
     let read = async {
         match (wait, body.read_ahead(wait).await?) {
-            (ReadAhead::Wait, RequestBody::Stream { first, rest }) => {
+            (ReadAhead::Wait, RequestBody::Stream { first, rest }) if !rest.has_ended() => {
                 let spooled = spool::keep(rest, first.unwrap_or_default(), thread).await?;
                 Ok(RequestBody::Spooled(spooled))
             }
