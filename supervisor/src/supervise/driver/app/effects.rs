@@ -1,0 +1,114 @@
+//! The machine of an app is fed, and what it decides is done.
+
+use super::super::Driver;
+use super::super::ending::{Ending, Lost};
+use super::Live;
+use crate::keeper::message::ToKeeper;
+use crate::plan::spec::AppKind;
+use crate::supervise::journey::Journey;
+use crate::supervise::launch;
+use crate::supervise::machine::{Effect, Event};
+use crate::sys::oom;
+use std::time::Instant;
+
+impl Driver {
+    /// Feeds one event to a machine and carries out what follows.
+    pub(in super::super) fn step(&mut self, number: u64, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            let Some(app) = self.apps.get_mut(&number) else {
+                return;
+            };
+            let effects = app.machine.step(event, Instant::now(), fastrand::f64());
+            // A rollout that has nothing to protect takes over at once.
+            if app
+                .next
+                .as_ref()
+                .is_some_and(|(generation, _)| *generation == app.machine.generation())
+            {
+                app.spec = app.next.take().expect("just seen").1;
+            }
+            for effect in effects {
+                if let Some(failed) = self.carry_out(number, effect) {
+                    events.push(failed);
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, number: u64, effect: Effect) -> Option<Event> {
+        let app = self.apps.get_mut(&number)?;
+        match effect {
+            Effect::Spawn {
+                id,
+                slot,
+                generation,
+            } => {
+                let spec = app.spec_of(generation);
+                match launch::launch(&self.site, spec, id, slot, generation) {
+                    Ok(launched) => {
+                        let started = Instant::now();
+                        let live = Live {
+                            launched,
+                            pid: None,
+                            started,
+                            status: None,
+                            first_named: None,
+                            last_named: 0,
+                            requests_before: 0,
+                            share: fastrand::f64(),
+                            sentence: None,
+                            asked: None,
+                            is_asked: false,
+                            health: None,
+                            slot,
+                            generation,
+                            journey: Journey::default(),
+                            lost: Lost::default(),
+                            refused: Vec::new(),
+                            oom_kills: oom::oom_kills(),
+                        };
+                        app.live.insert(id, live);
+                    }
+                    Err(error) => {
+                        let error = format!("could not be started: {error}");
+                        app.last_ending = Some(Ending::unborn(id, slot, generation, &error));
+                        return Some(Event::SpawnFailed(id, error));
+                    }
+                }
+            }
+            Effect::Terminate(id) => {
+                if let Some(live) = app.live.get_mut(&id) {
+                    live.note("SIGTERM was sent");
+                    live.launched.order(ToKeeper::Terminate);
+                }
+            }
+            Effect::Kill(id) => {
+                if let Some(live) = app.live.get_mut(&id) {
+                    live.note("SIGKILL was sent");
+                    live.kill();
+                }
+            }
+            Effect::Dump(id) => {
+                // SIGQUIT ends programs that do not expect it; only our own host is known to.
+                if let (AppKind::Python { .. }, Some(live)) = (&app.spec.kind, app.live.get(&id)) {
+                    live.launched.order(ToKeeper::Dump);
+                }
+            }
+            Effect::Publish => self.dirty = true,
+            Effect::Report(report) => {
+                let draft = app.draft(&report);
+                app.tell(&report, draft.as_ref());
+                app.note_start(&report);
+                self.dirty |= draft.is_some();
+                if let Some(draft) = draft {
+                    self.await_requests(number, draft);
+                }
+            }
+            Effect::RolloutDone { generation, result } => {
+                self.rollout_done(number, generation, result)
+            }
+        }
+        None
+    }
+}
