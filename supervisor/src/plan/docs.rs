@@ -1,6 +1,6 @@
 //! docs/settings.md holds the tables that the code holds.
 
-use super::keys::{KEYS, Key, Scope};
+use super::keys::{self, Key, Scope};
 use super::stock::FANS_OUT;
 
 const SETTINGS: &str = include_str!("../../../docs/settings.md");
@@ -14,7 +14,7 @@ fn row(key: &Key) -> String {
 }
 
 fn table(scope: Scope) -> String {
-    let rows = KEYS.iter().filter(|key| key.scope == scope).map(row);
+    let rows = keys::all().filter(|key| key.scope == scope).map(row);
     let head = ["| key | default | |", "|---|---|---|"].map(str::to_owned);
     head.into_iter().chain(rows).collect::<Vec<_>>().join("\n")
 }

@@ -1,7 +1,7 @@
 //! `[isolate]` and `[isolate:NAME]`: read once, overlaid per app, checked as a whole.
 
 use super::identity::{Accounts, identity};
-use super::keys::{Draft, KEYS, LogTarget, Scope, key};
+use super::keys::{self, Draft, LogTarget, Scope, key};
 use super::names;
 use super::spec::Settings;
 use super::suggest::nearest;
@@ -203,8 +203,7 @@ impl Sourced {
     fn set(&mut self, part: &Part, entry: &Entry, here: &Path) -> Result<(), Problem> {
         let Some(row) = key(&entry.key) else {
             let unknown = setting(format!("unknown setting `{}`", entry.key));
-            let fitting = KEYS
-                .iter()
+            let fitting = keys::all()
                 .filter(|row| part.app.is_none() || row.scope == Scope::App)
                 .map(|row| row.name);
             return Err(match nearest(&entry.key, fitting) {

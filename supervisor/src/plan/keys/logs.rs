@@ -1,0 +1,90 @@
+//! Where the output of an app goes.
+
+use super::{Key, Scope};
+use crate::plan::log::Template;
+use crate::plan::spec::{LineFormat, LogTo};
+use crate::plan::units::{number, optional_duration, show_duration, show_size};
+use crate::plan::values::optional_size;
+
+/// The most old log files that stay; each rotation renames them all.
+const MOST_OLD_LOGS: u32 = 1000;
+
+pub(super) static KEYS: &[Key] = &[
+    Key {
+        name: "log",
+        scope: Scope::App,
+        default: "inherit",
+        about: "where the output goes: `inherit` (paster's own stdout and stderr), `journald`, `syslog` or `off`",
+        set: |draft, text, here| {
+            draft.settings.log.to = LogTo::read(text, here)?;
+            Ok(())
+        },
+        show: |view| view.settings.log.to.show(),
+    },
+    Key {
+        name: "log_file",
+        scope: Scope::App,
+        default: "(none)",
+        about: "the output goes to this file instead, relative to the INI file; `{app}` and `{stream}` are replaced",
+        set: |draft, text, here| {
+            draft.settings.log.to = LogTo::File(Template::read(text, here)?);
+            Ok(())
+        },
+        show: |view| {
+            Some(match &view.settings.log.to {
+                LogTo::File(template) => template.show(),
+                _ => "(none)".to_owned(),
+            })
+        },
+    },
+    Key {
+        name: "log_format",
+        scope: Scope::App,
+        default: "prefix",
+        about: "how a line is written: `prefix` (`[app:slot] line`), `time` (with the time before that), `plain` or `json`",
+        set: |draft, text, _| {
+            draft.settings.log.format = LineFormat::read(text)?;
+            Ok(())
+        },
+        show: |view| Some(view.settings.log.format.show().to_owned()),
+    },
+    Key {
+        name: "log_max_size",
+        scope: Scope::App,
+        default: "20M",
+        about: "a log file that would become larger is put aside first, or `off`",
+        set: |draft, text, _| {
+            draft.settings.log.rotation.max_size = optional_size(text.trim())?;
+            Ok(())
+        },
+        show: |view| {
+            let size = view.settings.log.rotation.max_size;
+            Some(size.map_or_else(|| "off".to_owned(), show_size))
+        },
+    },
+    Key {
+        name: "log_max_age",
+        scope: Scope::App,
+        default: "off",
+        about: "a log file that is older is put aside when the next line comes",
+        set: |draft, text, _| {
+            draft.settings.log.rotation.max_age = optional_duration(text)?;
+            Ok(())
+        },
+        show: |view| {
+            let age = view.settings.log.rotation.max_age;
+            Some(age.map_or_else(|| "off".to_owned(), show_duration))
+        },
+    },
+    Key {
+        name: "log_keep",
+        scope: Scope::App,
+        default: "10",
+        about: "old log files that stay: `FILE.1` is the newest",
+        set: |draft, text, _| {
+            draft.settings.log.rotation.keep = number(text, 0, MOST_OLD_LOGS)?;
+            Ok(())
+        },
+        show: |view| Some(view.settings.log.rotation.keep.to_string()),
+    },
+];

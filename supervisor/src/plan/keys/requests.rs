@@ -1,0 +1,44 @@
+//! What the proxy does with the requests of an app.
+
+use super::{Key, Scope, StripPrefix};
+use crate::plan::units::switch;
+use crate::router::message::Handover;
+
+pub(super) static KEYS: &[Key] = &[
+    Key {
+        name: "request_buffering",
+        scope: Scope::App,
+        default: "auto",
+        about: "a request's body is read to its end before a worker gets it: `on`, `off`, or `auto`: on for Python apps",
+        set: |draft, text, _| {
+            draft.settings.request_buffering = match text.trim() {
+                "auto" => None,
+                text => Some(switch(text).map_err(|expected| format!("{expected}, or `auto`"))?),
+            };
+            Ok(())
+        },
+        show: |view| {
+            let shown = match view.settings.request_buffering {
+                None => "auto",
+                Some(true) => "on",
+                Some(false) => "off",
+            };
+            Some(shown.to_owned())
+        },
+    },
+    Key {
+        name: "strip_prefix",
+        scope: Scope::App,
+        default: "on",
+        about: "programs and upstreams get the request target without the mount prefix; Python apps are never concerned",
+        set: |draft, text, _| {
+            draft.strip_prefix = StripPrefix(switch(text)?);
+            Ok(())
+        },
+        show: |view| match view.handover {
+            Handover::Environ => None,
+            Handover::Strip => Some("on".to_owned()),
+            Handover::Keep => Some("off".to_owned()),
+        },
+    },
+];
