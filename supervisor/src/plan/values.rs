@@ -113,6 +113,18 @@ pub(super) fn patterns(text: &str, here: &Path) -> Result<Vec<String>, String> {
     absolute.collect()
 }
 
+/// As [`patterns`] reads them: quoted only where that is needed, for `*` needs none.
+pub(super) fn show_patterns(patterns: &[String]) -> String {
+    let word = |pattern: &String| match shlex::split(pattern) {
+        Some(words) if words == [pattern.as_str()] => pattern.clone(),
+        _ => shlex::try_quote(pattern).map_or_else(|_| pattern.clone(), |quoted| quoted.into()),
+    };
+    match patterns {
+        [] => "(nothing)".to_owned(),
+        patterns => patterns.iter().map(word).collect::<Vec<_>>().join(" "),
+    }
+}
+
 /// A program: a bare name is looked up on PATH later, everything else is a path.
 pub(super) fn program(text: &str, here: &Path) -> Result<PathBuf, String> {
     let text = text.trim();

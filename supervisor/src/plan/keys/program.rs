@@ -2,7 +2,9 @@
 
 use super::{Key, Scope};
 use crate::plan::units::{number, show_size, size};
-use crate::plan::values::{count, environment, path, patterns, program, seconds, word};
+use crate::plan::values::{
+    count, environment, path, patterns, program, seconds, show_patterns, word,
+};
 
 pub(super) static KEYS: &[Key] = &[
     Key {
@@ -42,14 +44,7 @@ pub(super) static KEYS: &[Key] = &[
             draft.settings.watch = patterns(text, here)?;
             Ok(())
         },
-        show: |view| {
-            let watch = &view.settings.watch;
-            Some(if watch.is_empty() {
-                "(nothing)".to_owned()
-            } else {
-                watch.join(" ")
-            })
-        },
+        show: |view| Some(show_patterns(&view.settings.watch)),
     },
     Key {
         name: "environment",

@@ -1,6 +1,6 @@
 use super::*;
 use crate::plan::spec::Readiness;
-use crate::plan::values::{show_cpus, show_paths};
+use crate::plan::values::{show_cpus, show_paths, show_patterns};
 use std::collections::BTreeMap;
 
 fn read(name: &str, text: &str) -> Result<Draft, String> {
@@ -136,6 +136,16 @@ fn lists_of_paths_are_words_and_relative_to_the_file() {
     assert_eq!(hidden("off"), Ok(vec![]));
     assert!(hidden("").is_err());
     assert!(hidden("'/etc").is_err());
+}
+
+#[test]
+fn patterns_of_files_are_words_and_are_shown_as_they_are_read() {
+    let watch = |text: &str| read("watch", text).map(|d| d.settings.watch);
+    let shown = show_patterns(&watch("t/**/*.html 'a b.csv'").expect("two patterns"));
+    assert_eq!(shown, "/srv/site/t/**/*.html '/srv/site/a b.csv'");
+    assert_eq!(watch(&shown), watch("t/**/*.html 'a b.csv'"));
+    assert!(watch("t/***").is_err());
+    assert!(watch("'t").is_err());
 }
 
 #[test]
