@@ -11,6 +11,7 @@ mod health;
 mod manager;
 mod proxies;
 mod reload;
+mod rest;
 mod scale;
 mod shutdown;
 mod status;
@@ -37,6 +38,7 @@ use app::AppRun;
 use manager::Manager;
 use proxies::Proxies;
 use reload::{Reading, Replanned};
+use rest::Unheard;
 use serde::{Deserialize, Serialize};
 use shutdown::Phase;
 use std::collections::BTreeMap;
@@ -44,11 +46,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use strangers::Strangers;
 use tokio::sync::mpsc;
-use upgrade::{Finding, Unheard, Upgrade};
+use upgrade::{Finding, Upgrade};
 use waiters::Waiter;
 use waits::Wait;
 
-pub use upgrade::{FrozenDriver, Surroundings};
+pub use rest::{FrozenDriver, Surroundings};
 
 /// What the user told us by a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,20 +1,22 @@
 //! The proxy processes: the one that accepts, and those that finish what they have.
 
-use super::{Driver, IDS_PER_APP};
+mod frozen;
+mod news;
+
+pub(super) use frozen::FrozenProxies;
+
+use super::Driver;
 use crate::background;
 use crate::control::kinds;
-use crate::router::message::{AccessLog, FromProxy, Hello, RunAs, Stats, Table, ToProxy, WorkerId};
+use crate::router::message::{AccessLog, Hello, RunAs, Stats, Table, ToProxy, WorkerId};
 use crate::supervise::access_log;
 use crate::supervise::machine::{Event, WorkerState};
-use crate::supervise::proxy_link::{self, Instance, ProxyLink, ProxyNews};
+use crate::supervise::proxy_link::{Instance, ProxyLink, ProxyNews};
 use crate::supervise::table::{self, AppView};
-use crate::supervise::upgrade::{Descriptors, moment};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
-use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// A proxy that lived for less than this is not replaced at once.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
@@ -45,34 +47,6 @@ pub(super) struct Proxies {
     news: mpsc::Sender<(Instance, ProxyNews)>,
     respawn_at: Option<Instant>,
     delay: Duration,
-}
-
-type Rested = (proxy_link::Frozen, Descriptors);
-
-/// The proxies at rest.
-#[derive(Serialize, Deserialize)]
-pub(super) struct FrozenProxies {
-    running: Vec<FrozenProxy>,
-    ever_applied: u64,
-    next_instance: Instance,
-}
-
-#[derive(Serialize, Deserialize)]
-struct FrozenProxy {
-    instance: Instance,
-    pid: u32,
-    /// None when it is over and its last news waits to be heard.
-    link: Option<proxy_link::Frozen>,
-    #[serde(with = "moment")]
-    started: Instant,
-    first_version: u64,
-    applied: u64,
-    ready: bool,
-    retiring: bool,
-    drained: HashSet<WorkerId>,
-    stats: Stats,
-    #[serde(with = "moment::option")]
-    counted: Option<Instant>,
 }
 
 impl Proxies {
@@ -185,71 +159,6 @@ impl Proxies {
                 drain_ms: super::millis(drain),
             });
         }
-    }
-
-    /// Asks all conversations to rest.
-    pub(super) fn rest(&self) -> Vec<(Instance, oneshot::Receiver<Rested>)> {
-        let running = self.running.iter();
-        running
-            .map(|(instance, proxy)| (*instance, proxy.link.freeze()))
-            .collect()
-    }
-
-    /// All of them as data; `links` are the conversations that rest.
-    pub(super) fn freeze(
-        &self,
-        mut links: BTreeMap<Instance, proxy_link::Frozen>,
-    ) -> FrozenProxies {
-        let running = self.running.iter().map(|(instance, proxy)| FrozenProxy {
-            instance: *instance,
-            pid: proxy.link.pid,
-            link: links.remove(instance),
-            started: proxy.started,
-            first_version: proxy.first_version,
-            applied: proxy.applied,
-            ready: proxy.ready,
-            retiring: proxy.retiring,
-            drained: proxy.drained.clone(),
-            stats: proxy.stats.clone(),
-            counted: proxy.counted,
-        });
-        FrozenProxies {
-            running: running.collect(),
-            next_instance: self.next_instance,
-            ever_applied: self.ever_applied,
-        }
-    }
-
-    /// # Errors
-    /// A descriptor that was not handed over.
-    pub(super) fn thaw(
-        &mut self,
-        frozen: FrozenProxies,
-        descriptors: &mut Descriptors,
-    ) -> io::Result<()> {
-        self.next_instance = frozen.next_instance;
-        self.ever_applied = frozen.ever_applied;
-        self.running.clear();
-        for proxy in frozen.running {
-            let (instance, pid) = (proxy.instance, proxy.pid);
-            let link = match proxy.link {
-                Some(link) => ProxyLink::thaw(instance, pid, link, descriptors, self.news.clone())?,
-                None => ProxyLink::ended(instance, pid),
-            };
-            let proxy = Proxy {
-                link,
-                started: proxy.started,
-                first_version: proxy.first_version,
-                applied: proxy.applied,
-                ready: proxy.ready,
-                retiring: proxy.retiring,
-                drained: proxy.drained,
-                stats: proxy.stats,
-                counted: proxy.counted,
-            };
-            self.running.insert(instance, proxy);
-        }
-        Ok(())
     }
 
     /// Ends all proxies now.
@@ -439,88 +348,6 @@ impl Driver {
         }
         for (number, id) in drained {
             self.step(number, Event::Drained(id));
-        }
-    }
-
-    pub(super) fn proxy_news(&mut self, instance: Instance, news: ProxyNews) {
-        match news {
-            ProxyNews::Said(said) => self.proxy_said(instance, said),
-            ProxyNews::Exited(exit) => self.proxy_exited(instance, exit),
-        }
-    }
-
-    fn proxy_said(&mut self, instance: Instance, said: FromProxy) {
-        // What is said of a worker that is long gone is not kept.
-        let known = matches!(said, FromProxy::Drained { worker } if self.is_known(worker));
-        let Some(proxy) = self.proxies.running.get_mut(&instance) else {
-            return;
-        };
-        match said {
-            FromProxy::Ready => {
-                proxy.ready = true;
-                self.proxies.delay = FIRST_DELAY;
-            }
-            FromProxy::Applied { version } => {
-                proxy.applied = version;
-                self.proxies.ever_applied = self.proxies.ever_applied.max(version);
-            }
-            FromProxy::Drained { worker } => {
-                if known {
-                    proxy.drained.insert(worker);
-                }
-            }
-            FromProxy::Stats(stats) => {
-                proxy.counted = Some(Instant::now());
-                let before = std::mem::replace(&mut proxy.stats, stats.clone());
-                self.note_traffic(&before, &stats);
-            }
-            FromProxy::Unreachable { worker, error } => {
-                self.note_unreachable(worker, &error);
-            }
-            FromProxy::TimedOut { worker, request } => self.request_timed_out(worker, &request),
-            FromProxy::Lost { worker, request } => self.request_lost(worker, &request),
-            FromProxy::Answered { app, method, path } => {
-                self.request_answered(&app, &method, &path);
-            }
-            FromProxy::Wanted { app } => {
-                if let Some(number) = self.numbers.get(&app).copied() {
-                    self.step(number, Event::Wanted);
-                }
-            }
-        }
-    }
-
-    fn proxy_exited(&mut self, instance: Instance, exit: Option<String>) {
-        let Some(proxy) = self.proxies.running.remove(&instance) else {
-            return;
-        };
-        for (name, number) in &self.numbers {
-            if let (Some(app), Some(stats)) =
-                (self.apps.get_mut(number), proxy.stats.apps.get(name))
-            {
-                app.requests_before += stats.requests;
-            }
-        }
-        for worker in &proxy.stats.workers {
-            let app = self.apps.get_mut(&(worker.id / IDS_PER_APP));
-            if let Some(live) = app.and_then(|app| app.live.get_mut(&worker.id)) {
-                live.requests_before += worker.requests;
-            }
-        }
-        if proxy.retiring {
-            tracing::debug!(name: kinds::PROXY_FINISHED, pid = proxy.link.pid, "proxy finished");
-            return;
-        }
-        tracing::error!(
-            name: kinds::PROXY_DIED,
-            pid = proxy.link.pid,
-            exit,
-            "the proxy ended; it is replaced"
-        );
-        if proxy.started.elapsed() < SHORT_LIFE {
-            self.schedule_proxy();
-        } else {
-            self.start_proxy();
         }
     }
 }
