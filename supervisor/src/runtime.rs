@@ -272,7 +272,7 @@ async fn supervise(
         // A signal of this moment waits for the handlers of the successor.
         signals::hold(true)?;
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let error = succession::hand_over(driver, inputs, logs).await?;
+        let error = succession::hand_over(driver, inputs, logs).await;
         signals::hold(false)?;
         events.begin();
         logs.end_followers(false);

@@ -1,7 +1,7 @@
 //! What paster prints: collected as it comes, searched by tests, judged at the end.
 
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 /// More than this of one stream is counted, not kept.
@@ -9,12 +9,14 @@ const KEPT: usize = 8 * 1024 * 1024;
 
 /// One output stream of paster.
 #[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Content>>);
+pub(crate) struct Log(Arc<(Mutex<Content>, Condvar)>);
 
 #[derive(Default)]
 struct Content {
     bytes: Vec<u8>,
     total: u64,
+    /// Nobody reads.
+    held: bool,
 }
 
 impl Log {
@@ -29,21 +31,42 @@ impl Log {
     fn read(&self, mut stream: impl Read) {
         let mut chunk = vec![0; 64 * 1024];
         while let Ok(read @ 1..) = stream.read(&mut chunk) {
-            let mut content = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut content = self.content();
             content.total += read as u64;
             let room = KEPT - content.bytes.len();
             content.bytes.extend_from_slice(&chunk[..read.min(room)]);
+            let read_on = self.0.1.wait_while(content, |content| content.held);
+            drop(read_on.unwrap_or_else(PoisonError::into_inner));
         }
     }
 
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads no more (but for what is being read), as a terminal that was stopped by Ctrl-S; until it is dropped.
+    pub(crate) fn hold(&self) -> Held {
+        self.content().held = true;
+        Held(self.clone())
+    }
+
     pub(crate) fn text(&self) -> String {
-        let content = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&content.bytes).into_owned()
+        String::from_utf8_lossy(&self.content().bytes).into_owned()
     }
 
     /// Bytes that came, kept or not.
     pub(crate) fn total(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).total
+        self.content().total
+    }
+}
+
+/// A stream that nobody reads.
+pub(crate) struct Held(Log);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.content().held = false;
+        self.0.0.1.notify_all();
     }
 }
 

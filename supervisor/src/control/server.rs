@@ -218,7 +218,7 @@ impl Server {
         let place = query.follow.then(|| self.place()).transpose()?;
         let wanted = Wanted {
             apps: query.apps,
-            last: query.last.unwrap_or(usize::MAX),
+            last: query.last.map(|last| last as u64),
             since: query.since,
             follow: query.follow,
         };

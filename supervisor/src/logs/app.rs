@@ -1,7 +1,7 @@
 //! The output of one app: a ring for each stream, and where the lines go.
 
 use super::frozen::{FrozenApp, FrozenStamp, FrozenWaiting, Thaw};
-use super::ring::{Position, Receive, Ring, Stamp};
+use super::ring::{Brought, Position, Receive, Ring, Stamp};
 use super::sink::Feed;
 use super::source::{Source, Stream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -208,27 +208,45 @@ impl AppLog {
         more
     }
 
-    /// Reads about `limit` bytes of whole lines from a reader's own positions.
-    pub(super) fn read(&self, from: &mut [Position; 2], limit: usize) -> Batch {
+    /// Lets a reader of a stream go on where there is something to read: how many lines it has missed, and the number of
+    /// the read that comes next, if there is one.
+    pub(super) fn head(&self, stream: Stream, position: &mut Position) -> (u64, Option<u64>) {
         let inner = self.lock();
-        let mut batch = Batch::default();
-        for (index, position) in from.iter_mut().enumerate() {
-            batch.missed[index] = inner.rings[index].catch_up(position);
-        }
-        let mut positions = from.map(Some);
-        merge(&inner.rings, &mut positions, limit, &mut batch);
-        for (position, reached) in from.iter_mut().zip(positions) {
-            *position = reached.unwrap_or(*position);
-        }
-        batch
+        let ring = &inner.rings[stream.index()];
+        (ring.catch_up(position), ring.next(*position))
     }
 
-    /// The last `most` lines, oldest first, of the workers that are wanted; and where those to come will be.
-    pub(super) fn last(
+    /// Adds what comes next for a reader of a stream to `batch`: whole lines of one read, about `limit` bytes.
+    pub(super) fn read(
         &self,
-        most: usize,
-        wanted: impl Fn(&Source) -> bool,
-    ) -> (Vec<Line>, [Position; 2]) {
+        stream: Stream,
+        position: &mut Position,
+        limit: usize,
+        batch: &mut Batch,
+    ) {
+        let inner = self.lock();
+        let ring = &inner.rings[stream.index()];
+        batch.missed[stream.index()] += ring.catch_up(position);
+        ring.read(position, limit, &mut Collector { batch, stream });
+    }
+
+    /// The reads that have brought the last `most` lines of each stream, newest first; and the ends of both.
+    pub(super) fn recent(&self, most: u64) -> ([Vec<Brought>; 2], [Position; 2]) {
+        let inner = self.lock();
+        let [stdout, stderr] = &inner.rings;
+        (
+            [stdout.recent(most), stderr.recent(most)],
+            [stdout.end(), stderr.end()],
+        )
+    }
+
+    /// So many lines behind a position.
+    pub(super) fn skip(&self, stream: Stream, position: Position, lines: u64) -> Position {
+        self.lock().rings[stream.index()].skip(position, lines)
+    }
+
+    /// The last `most` lines, oldest first, of the workers that are wanted.
+    pub(super) fn last(&self, most: usize, wanted: impl Fn(&Source) -> bool) -> Vec<Line> {
         let inner = self.lock();
         let mut lines = Vec::new();
         for stream in Stream::BOTH {
@@ -242,8 +260,7 @@ impl AppLog {
         }
         lines.sort_by_key(|line| line.stamp.seq);
         lines.drain(..lines.len().saturating_sub(most));
-        let [stdout, stderr] = &inner.rings;
-        (lines, [stdout.end(), stderr.end()])
+        lines
     }
 
     /// Of stdout and stderr.

@@ -7,8 +7,8 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long the daemon may take to read one message when its queue is full.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long one call waits for the daemon when its queue is full.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Sends to one path; connected on demand, and anew after the daemon was started again.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Datagrams {
         if self.socket.is_none() {
             let socket = UnixDatagram::unbound()?;
             socket.connect(&self.path)?;
-            socket.set_write_timeout(Some(PATIENCE))?;
+            socket.set_write_timeout(Some(LOOK))?;
             self.socket = Some(socket);
         }
         self.socket
@@ -48,7 +48,7 @@ impl Datagrams {
     }
 
     /// # Errors
-    /// Of send(2); `EMSGSIZE` where the message is too large for the socket's buffer.
+    /// Of send(2): `EAGAIN` where its queue stays full, `EMSGSIZE` where the message is too large for the socket's buffer.
     pub(super) fn send(&mut self, message: &[u8]) -> io::Result<()> {
         self.attempt(|socket| socket.send(message).map(|_| ()))
     }

@@ -4,8 +4,8 @@
 //! copies and truncates the file (`copytruncate`) and one that moves it (`create`, then SIGUSR1) both find it as they
 //! expect.
 
-use super::outlet;
 use super::rotation::{self, Present, Step};
+use super::standard;
 use crate::plan::spec::Rotation;
 use nix::errno::Errno;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -25,6 +25,8 @@ pub(super) struct LogFile {
     open: Option<Open>,
     /// When the file could not be put aside, last.
     stuck: Option<Instant>,
+    /// What comes next is the rest of the line that the file ends with.
+    goes_on: bool,
 }
 
 #[derive(Debug)]
@@ -43,7 +45,13 @@ impl LogFile {
             path: path.to_path_buf(),
             open: None,
             stuck: None,
+            goes_on: false,
         }
+    }
+
+    /// What comes first is the rest of a line that the program before us has begun.
+    pub(super) fn goes_on(&mut self) {
+        self.goes_on = true;
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -85,22 +93,32 @@ impl LogFile {
                 }
             }
         }
-        let open = opened(&mut self.open, &self.path)?;
-        let written = outlet::write(open.file.as_fd(), &waiting[..most])?;
+        let open = self.opened()?;
+        let written = standard::write(open.file.as_fd(), &waiting[..most])?;
         if let Some(last) = waiting[..written].last() {
             open.mid_line = *last != b'\n';
         }
         Ok(written)
     }
 
+    /// What is open, or is opened now.
+    fn opened(&mut self) -> io::Result<&mut Open> {
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => Open::new(&self.path, self.goes_on)?,
+        };
+        self.goes_on = false;
+        Ok(self.open.insert(open))
+    }
+
     fn present(&mut self) -> io::Result<Present> {
         // Each time anew: somebody may have truncated or removed it.
-        let mut metadata = opened(&mut self.open, &self.path)?.file.metadata()?;
+        let mut metadata = self.opened()?.file.metadata()?;
         if metadata.nlink() == 0 {
             self.open = None;
-            metadata = opened(&mut self.open, &self.path)?.file.metadata()?;
+            metadata = self.opened()?.file.metadata()?;
         }
-        let open = opened(&mut self.open, &self.path)?;
+        let open = self.opened()?;
         let size = metadata.len();
         let age = SystemTime::now()
             .duration_since(open.begun)
@@ -150,16 +168,9 @@ impl LogFile {
     }
 }
 
-/// What is open, or is opened now.
-fn opened<'a>(open: &'a mut Option<Open>, path: &Path) -> io::Result<&'a mut Open> {
-    if open.is_none() {
-        *open = Some(Open::new(path)?);
-    }
-    open.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
-}
-
 impl Open {
-    fn new(path: &Path) -> io::Result<Open> {
+    /// What is half a line is ended, unless the next one `goes_on` with it.
+    fn new(path: &Path, goes_on: bool) -> io::Result<Open> {
         let file = create(path)?;
         let metadata = file.metadata()?;
         let mut open = Open {
@@ -169,10 +180,11 @@ impl Open {
             file,
         };
         if open.is_regular && ends_within_a_line(&open.file, metadata.len()) {
-            // A paster that was killed has left half a line.
-            open.mid_line = true;
-            open.file.write_all(b"\n")?;
-            open.mid_line = false;
+            open.mid_line = goes_on;
+            if !goes_on {
+                // A paster that was killed has left it.
+                open.file.write_all(b"\n")?;
+            }
         }
         Ok(open)
     }
@@ -300,6 +312,24 @@ mod tests {
             ("x.3", "2aaa\n"),
         ];
         assert_eq!(there(&directory), pairs(&expected));
+    }
+
+    #[test]
+    fn half_a_line_is_ended_or_gone_on_with() {
+        let (directory, mut file) = file("x");
+        let all = Rotation {
+            max_size: None,
+            ..SMALL
+        };
+        let path = directory.path().join("x");
+        fs::write(&path, "ha").expect("written");
+        file.goes_on();
+        write(&mut file, &all, "lf\nnext\n");
+        assert_eq!(fs::read_to_string(&path).expect("text"), "half\nnext\n");
+        fs::write(&path, "ha").expect("written");
+        file.close();
+        write(&mut file, &all, "next\n");
+        assert_eq!(fs::read_to_string(&path).expect("text"), "ha\nnext\n");
     }
 
     #[test]

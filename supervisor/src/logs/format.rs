@@ -24,6 +24,9 @@ pub struct LogLine<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     pub stream: Stream,
+    /// Counts the lines of this stream of the app, from 1; only in what `paster logs` gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
     pub message: Cow<'a, str>,
     /// Lines that are missing here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,6 +42,7 @@ impl<'a> LogLine<'a> {
             generation: Some(stamp.source.generation),
             pid: stamp.source.pid(),
             stream,
+            line: None,
             message: String::from_utf8_lossy(text),
             dropped: None,
         }
@@ -108,6 +112,7 @@ fn append_gap(out: &mut Vec<u8>, app: &str, format: LineFormat, stream: Stream, 
                 generation: None,
                 pid: None,
                 stream,
+                line: None,
                 message: gap.into(),
                 dropped: Some(lines),
             },

@@ -48,8 +48,12 @@ pub(super) struct FrozenStamp {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum FrozenWaiting {
-    /// The rest of formatted lines.
-    Text(#[serde(with = "latin1")] Vec<u8>),
+    /// The rest of formatted lines, the first of which may have been begun.
+    Text {
+        #[serde(with = "latin1")]
+        rest: Vec<u8>,
+        begun: bool,
+    },
     /// Lines of an app, of which so many messages were sent.
     Lines {
         app: String,

@@ -25,6 +25,7 @@ mod ring;
 mod rotation;
 mod sink;
 mod source;
+mod standard;
 mod syslog;
 mod tail;
 
@@ -36,6 +37,7 @@ pub use format::LogLine;
 use frozen::{FrozenApp, FrozenWaiting, Thaw};
 pub use frozen::{FrozenLogs, latin1};
 use lines::Cutter;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use outlet::Daemon;
 pub use own::OwnLog;
 use pump::{End, Pace, Pipe, Pump};
@@ -46,12 +48,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tail::News;
 pub use tail::Wanted;
 use tokio::sync::{oneshot, watch};
+
+/// How long a write that has begun may take when writing is to stop: nothing but a disk takes that long.
+const LAST_WRITE: Duration = Duration::from_millis(500);
 
 /// The output of all apps. Clones are the same.
 #[derive(Debug, Clone)]
@@ -67,6 +72,8 @@ pub(crate) struct Shared {
     /// Our own log, and its way to stderr.
     own: (Arc<AppLog>, Arc<Feed>),
     state: Mutex<State>,
+    /// Some sink has found no thread.
+    starved: AtomicBool,
     /// For those who follow.
     news: watch::Sender<News>,
 }
@@ -143,7 +150,7 @@ impl Output {
 
     fn last_lines(&self, count: usize) -> impl Iterator<Item = (Stream, String)> {
         let own = |source: &Source| source.worker == self.source.worker;
-        let (lines, _) = self.log.last(count, own);
+        let lines = self.log.last(count, own);
         lines.into_iter().map(|line| {
             let text = line.text.strip_suffix(b"\r").unwrap_or(&line.text);
             (line.stream, String::from_utf8_lossy(text).into_owned())
@@ -215,6 +222,7 @@ impl Logs {
                     inherited,
                     ..State::default()
                 }),
+                starved: AtomicBool::new(false),
                 news: watch::Sender::default(),
             }
         });
@@ -284,6 +292,7 @@ impl Logs {
             let Some(read_end) = pipe.read_end else {
                 continue;
             };
+            fcntl(&read_end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
             self.0.pump.read(Pipe {
                 log: log.clone(),
                 source: source.clone(),
@@ -293,7 +302,7 @@ impl Logs {
                 _end: end.clone(),
                 full_reads: 0,
                 pace: Pace::default(),
-            })?;
+            });
         }
         let shared = self.0.clone();
         let output = Output {
@@ -342,12 +351,12 @@ impl Logs {
         sinks.iter().for_each(Sink::reopen);
     }
 
-    /// Stops reading, and writes what was read; what cannot be written within `patience` stays where it is. Workers go on,
-    /// until their pipes are full.
+    /// Stops reading, and writes what was read; what cannot be written within `patience` stays where it is, unless a write
+    /// itself hangs (a disk). Workers go on, until their pipes are full.
     ///
     /// Blocks the calling thread meanwhile.
     pub fn pause(&self, patience: Duration) -> Paused {
-        let pipes = self.0.pump.stop();
+        let pipes = self.0.pump.release_all();
         let deadline = Instant::now() + patience;
         let sinks = self.0.sinks();
         wait(deadline, || {
@@ -356,21 +365,17 @@ impl Logs {
                 .all(|sink| sink.is_idle() || sink.trouble().is_some())
         });
         sinks.iter().for_each(|sink| sink.stop());
+        let deadline = Instant::now() + LAST_WRITE;
         wait(deadline, || sinks.iter().all(|sink| sink.has_ended()));
         Paused { pipes }
     }
 
     /// Goes on after a pause.
-    ///
-    /// # Errors
-    /// No descriptor or thread is free.
-    pub fn resume(&self, paused: Paused) -> io::Result<()> {
-        self.0.pump.start(Arc::downgrade(&self.0))?;
+    pub fn resume(&self, paused: Paused) {
         self.0.sinks().iter().for_each(Sink::resume);
-        paused
-            .pipes
-            .into_iter()
-            .try_for_each(|pipe| self.0.pump.read(pipe))
+        for pipe in paused.pipes {
+            self.0.pump.read(pipe);
+        }
     }
 }
 
@@ -508,6 +513,26 @@ impl Shared {
         for name in names {
             self.route(&mut state, &name);
         }
+    }
+
+    /// A sink has found no thread: what waits is offered again in a moment, by the pump.
+    fn offer_later(&self) {
+        self.starved.store(true, Ordering::Relaxed);
+        self.pump.wake();
+    }
+
+    /// Lets all sinks look for what waits.
+    fn offer_again(&self) {
+        self.sinks().iter().for_each(Sink::resume);
+        let feeds: Vec<Arc<Feed>> = {
+            let state = self.state();
+            let of_apps = state
+                .apps
+                .values()
+                .flat_map(|app| app.feeds.iter().flatten());
+            of_apps.chain([&self.own.1]).cloned().collect()
+        };
+        feeds.iter().for_each(Feed::offer);
     }
 
     fn tell_followers(&self) {

@@ -4,19 +4,18 @@ use super::app::Batch;
 use super::datagram::Datagrams;
 use super::file::LogFile;
 use super::frozen::FrozenWaiting;
-use super::priority::Outgoing;
+use super::priority::{Message, Outgoing};
 use super::source::Stream;
+use super::standard::Standard;
 use super::{format, journald, syslog};
 use crate::plan::spec::{LineFormat, Rotation};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-/// How long one look at a stream that takes nothing lasts, in milliseconds.
-const STALLED: u16 = 1000;
+/// How long a place may take nothing before that is trouble.
+const STALLED: Duration = Duration::from_secs(1);
 
 /// A place for lines, and what it has accepted but not yet passed on.
 #[derive(Debug)]
@@ -37,8 +36,16 @@ pub(super) enum Outlet {
 /// What takes formatted lines.
 #[derive(Debug)]
 pub(super) enum TextOutlet {
-    Standard(Stream),
+    Standard(Standard),
     File(LogFile),
+}
+
+/// Whether all that was accepted has been passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    Done,
+    /// It was to stop before that.
+    Stopped,
 }
 
 /// What takes lines one by one, each with its own fields.
@@ -52,7 +59,7 @@ pub(super) enum Daemon {
 impl Outlet {
     /// Paster's own stdout or stderr.
     pub(super) fn standard(stream: Stream) -> Outlet {
-        Outlet::text(TextOutlet::Standard(stream))
+        Outlet::text(TextOutlet::Standard(Standard::new(stream)))
     }
 
     pub(super) fn file(path: &Path) -> Outlet {
@@ -153,8 +160,11 @@ impl Outlet {
             Outlet::Text {
                 waiting, written, ..
             } => {
-                let rest = &waiting[*written..];
-                (!rest.is_empty()).then(|| FrozenWaiting::Text(rest.to_vec()))
+                let (out, rest) = waiting.split_at(*written);
+                (!rest.is_empty()).then(|| FrozenWaiting::Text {
+                    rest: rest.to_vec(),
+                    begun: out.last().is_some_and(|last| *last != b'\n'),
+                })
             }
             Outlet::Daemon { waiting, .. } => waiting.as_ref().map(Outgoing::freeze),
         }
@@ -163,7 +173,14 @@ impl Outlet {
     /// Accepts what another one has not passed on.
     pub(super) fn thaw(&mut self, frozen: FrozenWaiting) {
         match (self, frozen) {
-            (Outlet::Text { waiting, .. }, FrozenWaiting::Text(text)) => *waiting = text,
+            (Outlet::Text { to, waiting, .. }, FrozenWaiting::Text { rest, begun }) => {
+                *waiting = rest;
+                if let TextOutlet::File(file) = to
+                    && begun
+                {
+                    file.goes_on();
+                }
+            }
             (
                 Outlet::Daemon { waiting, .. },
                 FrozenWaiting::Lines {
@@ -181,55 +198,63 @@ impl Outlet {
         }
     }
 
-    /// Passes on what it has accepted.
+    /// Passes on what it has accepted, while it may `go_on`.
     ///
     /// # Errors
-    /// The place does not take it; nothing is lost, and the rest can be tried again.
-    pub(super) fn flush(&mut self, rotation: &Rotation) -> io::Result<()> {
+    /// The place does not take it (`TimedOut`: not within a second); nothing is lost, and the rest can be tried again.
+    pub(super) fn flush(
+        &mut self,
+        rotation: &Rotation,
+        go_on: &dyn Fn() -> bool,
+    ) -> io::Result<Progress> {
         match self {
             Outlet::Text {
                 to,
                 waiting,
                 written,
             } => {
+                let mut since = Instant::now();
                 while *written < waiting.len() {
-                    let rest = &waiting[*written..];
-                    *written += match to {
-                        TextOutlet::Standard(stream) => write_standard(*stream, rest)?,
-                        TextOutlet::File(file) => file.write_some(rotation, rest)?,
-                    };
+                    if !go_on() {
+                        return Ok(Progress::Stopped);
+                    }
+                    let taken = to.write_some(rotation, &waiting[*written..])?;
+                    *written += taken;
+                    if taken > 0 {
+                        since = Instant::now();
+                    } else if since.elapsed() >= STALLED {
+                        return Err(io::Error::new(io::ErrorKind::TimedOut, "nobody reads it"));
+                    }
                 }
                 waiting.clear();
                 *written = 0;
-                Ok(())
             }
             Outlet::Daemon {
                 kind,
                 socket,
                 waiting,
             } => {
-                if let Some(outgoing) = waiting {
-                    outgoing.send(|message| match kind {
-                        Daemon::Journald => journald::send(socket, message),
-                        Daemon::Syslog => syslog::send(socket, message),
-                    })?;
+                if let Some(outgoing) = waiting
+                    && let Err(error) = outgoing.send(|message| kind.send(socket, message, go_on))
+                {
+                    return match error.kind() {
+                        io::ErrorKind::Interrupted => Ok(Progress::Stopped),
+                        _ => Err(error),
+                    };
                 }
                 *waiting = None;
-                Ok(())
             }
         }
+        Ok(Progress::Done)
     }
 
     /// For messages: `the log file /srv/blog.log`.
     pub(super) fn describe(&self) -> String {
         match self {
             Outlet::Text {
-                to: TextOutlet::Standard(stream),
+                to: TextOutlet::Standard(standard),
                 ..
-            } => match stream {
-                Stream::Stdout => "standard output".to_owned(),
-                Stream::Stderr => "standard error".to_owned(),
-            },
+            } => standard.describe().to_owned(),
             Outlet::Text {
                 to: TextOutlet::File(file),
                 ..
@@ -247,30 +272,40 @@ impl Outlet {
     }
 }
 
-/// Writes what our own stdout or stderr takes.
-fn write_standard(stream: Stream, text: &[u8]) -> io::Result<usize> {
-    match stream {
-        Stream::Stdout => write(io::stdout().as_fd(), text),
-        Stream::Stderr => write(io::stderr().as_fd(), text),
+impl TextOutlet {
+    fn write_some(&mut self, rotation: &Rotation, text: &[u8]) -> io::Result<usize> {
+        match self {
+            TextOutlet::Standard(standard) => standard.write_some(text),
+            TextOutlet::File(file) => file.write_some(rotation, text),
+        }
     }
 }
 
-/// Writes what is taken; a terminal or pipe that does not block is waited for, for a while.
-///
-/// # Errors
-/// Of write(2); `TimedOut` where nothing is taken at all.
-pub(super) fn write(fd: BorrowedFd, text: &[u8]) -> io::Result<usize> {
-    match nix::unistd::write(fd, text) {
-        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-        Ok(written) => Ok(written),
-        Err(Errno::EINTR) => Ok(0),
-        Err(Errno::EAGAIN) => {
-            let mut ready = [PollFd::new(fd, PollFlags::POLLOUT)];
-            match poll(&mut ready, PollTimeout::from(STALLED)) {
-                Ok(0) => Err(io::Error::new(io::ErrorKind::TimedOut, "nobody reads it")),
-                _ => Ok(0),
+impl Daemon {
+    /// Sends one line; a daemon whose queue is full has a second to read.
+    ///
+    /// # Errors
+    /// It does not take it; `Interrupted` if it may not `go_on`.
+    fn send(
+        self,
+        socket: &mut Datagrams,
+        message: &Message,
+        go_on: &dyn Fn() -> bool,
+    ) -> io::Result<()> {
+        let began = Instant::now();
+        loop {
+            if !go_on() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let sent = match self {
+                Daemon::Journald => journald::send(socket, message),
+                Daemon::Syslog => syslog::send(socket, message),
+            };
+            match sent {
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock && began.elapsed() < STALLED => {}
+                sent => return sent,
             }
         }
-        Err(error) => Err(error.into()),
     }
 }

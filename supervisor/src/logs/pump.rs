@@ -9,16 +9,16 @@ use super::format;
 use super::lines::Cutter;
 use super::ring::{MOST, Stamp};
 use super::source::{Source, Stream};
+use crate::sys::shortage;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -33,6 +33,8 @@ const FULL_READS: u32 = 4;
 const NEW_PIPE: usize = 64 * 1024;
 /// When memory that a burst has needed is given back.
 const TIDY: Duration = Duration::from_secs(5);
+/// How long a sink that has found no thread waits before it looks for one again.
+const OFFER: Duration = Duration::from_millis(100);
 /// Lines that wait for their sink, in bytes, beyond which a worker's pipe is left alone for a moment, and below which it is
 /// read again.
 const CROWDED: u64 = MOST as u64 / 2;
@@ -100,8 +102,8 @@ enum Order {
     Read(Pipe),
     /// Give back what is read from this worker.
     Release(Arc<Source>, oneshot::Sender<Vec<Pipe>>),
-    /// Give everything back, after what can be read at once, and end.
-    Stop,
+    /// Give everything back, after what can be read at once.
+    ReleaseAll(mpsc::Sender<Vec<Pipe>>),
 }
 
 /// The way to the thread.
@@ -109,7 +111,6 @@ enum Order {
 pub(super) struct Pump {
     wake: Arc<EventFd>,
     orders: Arc<Mutex<Vec<Order>>>,
-    thread: Mutex<Option<JoinHandle<Vec<Pipe>>>>,
 }
 
 impl std::fmt::Debug for Order {
@@ -117,7 +118,7 @@ impl std::fmt::Debug for Order {
         f.write_str(match self {
             Order::Read(_) => "Read",
             Order::Release(..) => "Release",
-            Order::Stop => "Stop",
+            Order::ReleaseAll(_) => "ReleaseAll",
         })
     }
 }
@@ -130,7 +131,6 @@ impl Pump {
         Ok(Pump {
             wake: Arc::new(EventFd::from_value_and_flags(0, flags)?),
             orders: Arc::default(),
-            thread: Mutex::new(None),
         })
     }
 
@@ -151,45 +151,31 @@ impl Pump {
             shared,
             resting: Vec::new(),
             tidy_at: None,
+            offer_at: None,
         };
         let thread = std::thread::Builder::new().name("output".to_owned());
-        let thread = thread.spawn(move || reader.run())?;
-        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        thread.spawn(move || reader.run())?;
         Ok(())
     }
 
-    /// Reads from a pipe until its end.
-    ///
-    /// # Errors
-    /// Of fcntl(2).
-    pub(super) fn read(&self, pipe: Pipe) -> io::Result<()> {
-        fcntl(&pipe.read_end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    /// Reads from a pipe, which must not block, until its end.
+    pub(super) fn read(&self, pipe: Pipe) {
         self.order(Order::Read(pipe));
-        Ok(())
     }
 
     /// Stops reading from a worker; the pipes that are still open come back.
     pub(super) fn release(&self, source: &Arc<Source>) -> oneshot::Receiver<Vec<Pipe>> {
         let (reply, released) = oneshot::channel();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if thread.is_some() {
-            self.order(Order::Release(source.clone(), reply));
-        }
+        self.order(Order::Release(source.clone(), reply));
         released
     }
 
-    /// Ends the thread; what can be read at once was read then. Returns the pipes that are still open.
-    pub(super) fn stop(&self) -> Vec<Pipe> {
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(thread) = thread else {
-            return Vec::new();
-        };
-        self.order(Order::Stop);
-        thread.join().unwrap_or_default()
+    /// Stops reading altogether, when what can be read at once was read; the pipes that are still open come back.
+    pub(super) fn release_all(&self) -> Vec<Pipe> {
+        let (reply, released) = mpsc::channel();
+        self.order(Order::ReleaseAll(reply));
+        // No answer: there is no thread, and so nothing that is read.
+        released.recv().unwrap_or_default()
     }
 
     fn order(&self, order: Order) {
@@ -197,8 +183,20 @@ impl Pump {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(order);
+        self.wake();
+    }
+
+    /// Lets the thread look around.
+    pub(super) fn wake(&self) {
         // It fails only if it was written to 2^64 times without being read.
         let _ = self.wake.write(1);
+    }
+}
+
+impl Drop for Pump {
+    /// The thread sees that nobody is there any more, and ends.
+    fn drop(&mut self) {
+        self.wake();
     }
 }
 
@@ -211,10 +209,12 @@ struct Reader {
     next_token: u64,
     chunk: Vec<u8>,
     shared: Weak<Shared>,
-    /// Pipes that are left alone for a moment.
+    /// Pipes that are left alone for a moment, or could not be watched.
     resting: Vec<u64>,
     /// When some ring may have memory to give back.
     tidy_at: Option<Instant>,
+    /// When sinks that have found no thread look for one again.
+    offer_at: Option<Instant>,
 }
 
 /// Whether there may be more.
@@ -226,33 +226,40 @@ enum Flow {
 }
 
 impl Reader {
-    fn run(mut self) -> Vec<Pipe> {
+    fn run(mut self) {
         let mut events = [EpollEvent::empty(); 64];
         loop {
             let ready = match self.epoll.wait(&mut events, self.timeout()) {
                 Ok(ready) => ready,
                 Err(Errno::EINTR) => continue,
-                // Only a bug of ours; then nothing is read any more.
-                Err(_) => return Vec::new(),
+                // Only by a bug of ours.
+                Err(_) => {
+                    std::thread::sleep(shortage::PAUSE);
+                    continue;
+                }
             };
-            let mut stop = false;
             for event in &events[..ready] {
                 match event.data() {
-                    WAKE => stop |= self.obey(),
+                    WAKE => self.obey(),
                     token => {
                         self.read(token);
                     }
                 }
             }
-            if stop {
-                return self.finish();
-            }
             self.look_at_resting();
-            if let Some(shared) = self.shared.upgrade() {
-                shared.tell_followers();
-                if self.tidy_at.is_some_and(|at| at <= Instant::now()) {
-                    self.tidy_at = shared.tidy().then(|| Instant::now() + TIDY);
-                }
+            let Some(shared) = self.shared.upgrade() else {
+                return;
+            };
+            shared.tell_followers();
+            if self.tidy_at.is_some_and(|at| at <= Instant::now()) {
+                self.tidy_at = shared.tidy().then(|| Instant::now() + TIDY);
+            }
+            if shared.starved.swap(false, Ordering::Relaxed) {
+                self.offer_at.get_or_insert(Instant::now() + OFFER);
+            }
+            if self.offer_at.is_some_and(|at| at <= Instant::now()) {
+                self.offer_at = None;
+                shared.offer_again();
             }
         }
     }
@@ -261,25 +268,25 @@ impl Reader {
         if !self.resting.is_empty() {
             return EpollTimeout::from(LOOK);
         }
-        let Some(at) = self.tidy_at else {
+        let Some(at) = self.tidy_at.into_iter().chain(self.offer_at).min() else {
             return EpollTimeout::NONE;
         };
         let wait = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
         EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::NONE)
     }
 
-    /// True if the thread is to end.
-    fn obey(&mut self) -> bool {
+    fn obey(&mut self) {
         let _ = self.wake.read();
         let orders =
             std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut stop = false;
         for order in orders {
             match order {
-                Order::Stop => stop = true,
+                // Who asked has given up where a reply is not taken; then the pipes are closed.
                 Order::Release(source, reply) => {
-                    let pipes = self.release(&source);
-                    let _ = reply.send(pipes);
+                    let _ = reply.send(self.release(&source));
+                }
+                Order::ReleaseAll(reply) => {
+                    let _ = reply.send(self.release_all());
                 }
                 Order::Read(pipe) => {
                     self.pipes.insert(self.next_token, pipe);
@@ -288,7 +295,6 @@ impl Reader {
                 }
             }
         }
-        stop
     }
 
     fn release(&mut self, source: &Arc<Source>) -> Vec<Pipe> {
@@ -307,11 +313,21 @@ impl Reader {
             return;
         };
         let event = EpollEvent::new(EpollFlags::EPOLLIN, token);
-        if let Err(error) = self.epoll.add(&pipe.read_end, event) {
-            let (app, stream) = (pipe.log.name(), pipe.stream.name());
-            tracing::error!(app, %error, "cannot read {stream} of a worker");
-            self.pipes.remove(&token);
+        let Err(error) = self
+            .epoll
+            .add(&pipe.read_end, event)
+            .map_err(io::Error::from)
+        else {
+            return;
+        };
+        if shortage::will_pass(&error) {
+            // Looked at again in a moment.
+            self.resting.push(token);
+            return;
         }
+        let (app, stream) = (pipe.log.name(), pipe.stream.name());
+        tracing::error!(app, %error, "cannot read {stream} of a worker");
+        self.pipes.remove(&token);
     }
 
     /// Reads pipes again whose sinks have caught up, or have had their time.
@@ -369,7 +385,7 @@ impl Reader {
     }
 
     /// Reads what there is, but not for ever.
-    fn finish(mut self) -> Vec<Pipe> {
+    fn release_all(&mut self) -> Vec<Pipe> {
         let tokens: Vec<u64> = self.pipes.keys().copied().collect();
         for token in tokens {
             let turns = LARGE_PIPE as usize / CHUNK;
@@ -382,7 +398,8 @@ impl Reader {
         for pipe in self.pipes.values() {
             let _ = self.epoll.delete(&pipe.read_end);
         }
-        self.pipes.into_values().collect()
+        self.resting.clear();
+        self.pipes.drain().map(|(_, pipe)| pipe).collect()
     }
 }
 

@@ -42,6 +42,14 @@ struct Run {
     stamp: Stamp,
 }
 
+/// A read, as far as its lines are still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Brought {
+    pub(super) seq: u64,
+    pub(super) start: Position,
+    pub(super) lines: u64,
+}
+
 /// What a run costs beside its text.
 const RUN: usize = size_of::<Run>();
 
@@ -228,6 +236,46 @@ impl Ring {
             end = run.start;
         }
         found
+    }
+
+    /// The reads that have brought the last `most` lines, newest first.
+    pub(super) fn recent(&self, most: u64) -> Vec<Brought> {
+        let (mut found, mut lines, mut end) = (Vec::new(), 0, self.end);
+        for run in self.runs.iter().rev() {
+            if lines >= most {
+                break;
+            }
+            found.push(Brought {
+                seq: run.stamp.seq,
+                start: run.start,
+                lines: end.line - run.start.line,
+            });
+            lines += end.line - run.start.line;
+            end = run.start;
+        }
+        found
+    }
+
+    /// So many lines behind a position; at most behind the read that brought what follows it.
+    pub(super) fn skip(&self, position: Position, lines: u64) -> Position {
+        let mut position = position;
+        self.catch_up(&mut position);
+        let Some((index, _)) = self.run_at(position) else {
+            return position;
+        };
+        let end = self.runs.get(index + 1).map_or(self.end, |next| next.start);
+        let [first, second] = self.slices(position, end);
+        let ends =
+            memchr_iter(b'\n', first).chain(memchr_iter(b'\n', second).map(|at| first.len() + at));
+        let lines = lines.min(end.line - position.line);
+        let count = usize::try_from(lines).unwrap_or(usize::MAX);
+        match ends.take(count).last() {
+            Some(last) => Position {
+                at: position.at + last as u64 + 1,
+                line: position.line + lines,
+            },
+            None => position,
+        }
     }
 
     /// Gives memory back that only a burst has needed.

@@ -265,3 +265,37 @@ proptest! {
         prop_assert_eq!(read_all(&ring, Position::default()), kept);
     }
 }
+
+#[test]
+fn recent_reads_are_found_and_lines_of_them_skipped() {
+    let mut ring = Ring::default();
+    ring.push(&stamp(1), &[b"one\ntwo\n"]);
+    ring.push(&stamp(2), &[b"three\nfo", b"ur\nfive\n"]);
+    let seqs = |most| -> Vec<u64> { ring.recent(most).iter().map(|read| read.seq).collect() };
+    assert_eq!((seqs(0), seqs(3), seqs(4)), (vec![], vec![2], vec![2, 1]));
+    let read = ring.recent(1)[0];
+    assert_eq!(read.lines, 3);
+    let behind = |lines| read_all(&ring, ring.skip(read.start, lines));
+    assert_eq!(behind(1).first(), Some(&(2, b"four".to_vec())));
+    assert_eq!(behind(0).len(), 3);
+    assert_eq!(ring.skip(read.start, 3), ring.end());
+    assert_eq!(ring.skip(read.start, 9), ring.end());
+    assert_eq!(ring.skip(ring.end(), 1), ring.end());
+}
+
+proptest! {
+    /// Wherever the lines lie in the buffer.
+    #[test]
+    fn skipping_is_counting(lengths in prop::collection::vec(0..3000usize, 1..400), lines in 0..20u64) {
+        let mut ring = Ring::default();
+        for (seq, length) in (0..).zip(&lengths) {
+            ring.push(&stamp(seq / 7), &[&vec![b'x'; *length], b"\n"]);
+        }
+        for read in ring.recent(u64::MAX) {
+            let reached = ring.skip(read.start, lines);
+            prop_assert_eq!(reached.line, read.start.line + lines.min(read.lines));
+            let rest = read_all(&ring, reached).len() as u64;
+            prop_assert_eq!(rest, ring.end().line - reached.line);
+        }
+    }
+}

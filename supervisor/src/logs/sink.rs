@@ -6,7 +6,7 @@
 use super::Shared;
 use super::app::{AppLog, Batch};
 use super::frozen::FrozenWaiting;
-use super::outlet::{Daemon, Outlet};
+use super::outlet::{Daemon, Outlet, Progress};
 use super::source::Stream;
 use crate::plan::spec::{LineFormat, Rotation};
 use serde::{Deserialize, Serialize};
@@ -196,8 +196,11 @@ impl Sink {
 
     /// What was accepted and not written; none also while a write hangs.
     pub(super) fn freeze(&self) -> Option<(Place, FrozenWaiting)> {
-        let waiting = self.outlet.try_lock().ok()?.freeze()?;
-        Some((self.place.clone(), waiting))
+        if !self.has_ended() {
+            return None;
+        }
+        let outlet = self.outlet.lock().unwrap_or_else(PoisonError::into_inner);
+        Some((self.place.clone(), outlet.freeze()?))
     }
 
     /// Nothing is to be written.
@@ -229,11 +232,15 @@ impl Sink {
                     .stack_size(STACK);
                 match thread.spawn(move || sink.run()) {
                     Ok(_) => schedule.thread = Thread::Works,
-                    // No thread is to be had now. What waits stays in the rings; the next line tries again.
-                    Err(_) => schedule
-                        .queue
-                        .drain(..)
-                        .for_each(|feed| feed.queued.store(false, Ordering::Release)),
+                    // No thread is to be had now. What waits stays in the rings, and is offered again.
+                    Err(_) => {
+                        for feed in schedule.queue.drain(..) {
+                            feed.queued.store(false, Ordering::Release);
+                        }
+                        if let Some(shared) = self.shared.upgrade() {
+                            shared.offer_later();
+                        }
+                    }
                 }
             }
         }
@@ -253,15 +260,16 @@ impl Sink {
                 Task::Write(feed) => self.write(&mut outlet, &feed, &rotation, &mut batch),
                 Task::Reopen => {
                     outlet.reopen();
-                    again(&mut outlet, &rotation)
+                    self.again(&mut outlet, &rotation)
                 }
-                Task::Retry => again(&mut outlet, &rotation),
+                Task::Retry => self.again(&mut outlet, &rotation),
             };
             retry = match done {
-                Ok(()) => {
+                Ok(Progress::Done) => {
                     self.works(&outlet);
                     None
                 }
+                Ok(Progress::Stopped) => Some(Instant::now()),
                 Err(error) => self.fails(&mut outlet, &error),
             };
         }
@@ -310,7 +318,7 @@ impl Sink {
         feed: &Arc<Feed>,
         rotation: &Rotation,
         batch: &mut Batch,
-    ) -> io::Result<()> {
+    ) -> io::Result<Progress> {
         if let Err(error) = outlet.prepare() {
             // Its lines wait in the ring.
             self.schedule().queue.push_front(feed.clone());
@@ -321,23 +329,35 @@ impl Sink {
             feed.offer();
         }
         if batch.is_empty() {
-            return Ok(());
+            return Ok(Progress::Done);
         }
         outlet.accept(feed.log.name(), feed.format, batch);
         self.schedule().holds = true;
-        outlet.flush(rotation)
+        self.flush(outlet, rotation)
+    }
+
+    /// Opens it, if it is not open, and writes what was accepted before.
+    fn again(&self, outlet: &mut Outlet, rotation: &Rotation) -> io::Result<Progress> {
+        outlet.prepare()?;
+        self.flush(outlet, rotation)
+    }
+
+    fn flush(&self, outlet: &mut Outlet, rotation: &Rotation) -> io::Result<Progress> {
+        outlet.flush(rotation, &|| !self.schedule().stopped)
     }
 
     fn works(&self, outlet: &Outlet) {
-        let trouble = {
+        let was_in_trouble = {
             let mut schedule = self.schedule();
             schedule.holds = false;
-            schedule.trouble.take()
+            schedule.trouble.is_some()
         };
-        if trouble.is_none() {
+        if !was_in_trouble {
             return;
         }
+        // The trouble is over when its lines come here again.
         self.divert(Divert::Back);
+        self.schedule().trouble = None;
         if self.may_speak() {
             tracing::info!("{} is written again", outlet.describe());
         }
@@ -376,12 +396,6 @@ impl Sink {
         self.divert(Divert::Away);
         Some(Instant::now() + RETRY)
     }
-}
-
-/// Opens it, if it is not open, and writes what was accepted before.
-fn again(outlet: &mut Outlet, rotation: &Rotation) -> io::Result<()> {
-    outlet.prepare()?;
-    outlet.flush(rotation)
 }
 
 impl Schedule {

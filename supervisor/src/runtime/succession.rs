@@ -21,18 +21,11 @@ pub fn consent(serve: &Serve, state: File) -> Result<Consent, ServeError> {
 }
 
 /// Executes the successor; returns only if that is not possible, with the reason.
-///
-/// # Errors
-/// It was not possible, nor is it to go on.
-pub(super) async fn hand_over(
-    driver: &mut Driver,
-    inputs: &mut Inputs,
-    logs: &Logs,
-) -> io::Result<String> {
+pub(super) async fn hand_over(driver: &mut Driver, inputs: &mut Inputs, logs: &Logs) -> String {
     let program = driver.successor().unwrap_or_default();
     let (mut state, descriptors) = match driver.freeze(inputs).await {
         Ok(frozen) => frozen,
-        Err(error) => return Ok(error),
+        Err(error) => return error,
     };
     let paused = logs.pause(LAST_LINES);
     state.surroundings.logs = logs.freeze();
@@ -41,9 +34,9 @@ pub(super) async fn hand_over(
         Ok(file) => upgrade::execute(&program, &file, &descriptors),
         Err(error) => error,
     };
-    logs.resume(paused)?;
+    logs.resume(paused);
     driver.resume(state.content, descriptors);
-    Ok(format!("cannot execute {}: {error}", program.display()))
+    format!("cannot execute {}: {error}", program.display())
 }
 
 /// Where this program is.

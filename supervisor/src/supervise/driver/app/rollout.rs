@@ -9,6 +9,11 @@ use crate::plan::diff;
 use crate::plan::spec::{AppKind, AppSpec};
 use crate::supervise::machine::{AppState, Event};
 
+/// It has workers, which may print something.
+fn has_log(app: &AppSpec) -> bool {
+    !matches!(app.kind, AppKind::Upstream { .. })
+}
+
 impl Driver {
     /// Adds an app of the plan and starts it.
     pub(in super::super) fn add_app(&mut self, name: &str) {
@@ -37,11 +42,11 @@ impl Driver {
     }
 
     pub(in super::super) fn remove_gone_apps(&mut self) {
-        let (logs, numbers) = (&self.site.logs, &self.numbers);
+        let (logs, plan) = (&self.site.logs, &self.plan);
         self.apps.retain(|_, app| {
             let is_gone = app.removed && app.machine.is_gone();
             // Another app may have its name by now.
-            if is_gone && !numbers.contains_key(&app.spec.name) {
+            if is_gone && !plan.apps.get(&app.spec.name).is_some_and(has_log) {
                 logs.remove(&app.spec.name);
             }
             !is_gone
@@ -51,7 +56,7 @@ impl Driver {
     /// The output of each app goes where the plan says.
     pub(in super::super) fn configure_logs(&self) {
         for (name, app) in &self.plan.apps {
-            if !matches!(app.kind, AppKind::Upstream { .. }) {
+            if has_log(app) {
                 self.site.logs.configure(name, &app.settings.log);
             }
         }
