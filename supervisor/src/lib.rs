@@ -27,6 +27,8 @@ pub mod cli;
 pub mod config;
 pub mod confine;
 pub mod control;
+#[cfg(test)]
+mod fuzz;
 pub mod keeper;
 pub mod logs;
 pub mod manager;

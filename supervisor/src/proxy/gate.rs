@@ -267,48 +267,52 @@ impl Stage {
     }
 }
 
+/// A connection whose requests are answered as soon as they are passed on. What hyper sees of `bytes`, one
+/// element for each request, when they come in pieces of `cut` and its buffer has `room`.
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A connection whose requests are answered as soon as they are passed on. What hyper sees of `bytes`, one
-    /// element for each request, when they come in pieces of `cut` and its buffer has `room`.
-    fn seen(bytes: &[u8], cut: usize, room: usize) -> Vec<Vec<u8>> {
-        let mut gate = Gate::new(true);
-        let mut pieces = bytes.chunks(cut);
-        let mut requests = vec![Vec::new()];
-        let mut answered = 0;
-        loop {
-            let mut space = vec![0; room];
-            let mut buf = ReadBuf::new(&mut space);
-            match gate.offer(&mut buf, Progress::Answered(answered)) {
-                Offer::Given | Offer::Refuse(_) => {}
-                Offer::Hold => {
-                    answered += 1;
-                    requests.push(Vec::new());
-                }
-                Offer::Read => {
-                    let Some(piece) = pieces.next() else { break };
-                    for piece in piece.chunks(room) {
-                        let mut space = vec![0; room];
-                        let mut buf = ReadBuf::new(&mut space);
-                        buf.put_slice(piece);
-                        match gate.stage {
-                            // Only the first part of a piece was asked for.
-                            Stage::Between => gate.hold(piece),
-                            _ => {
-                                let pass = gate.filter(piece).unwrap_or(0);
-                                requests.last_mut().unwrap().extend(&piece[..pass]);
-                            }
+pub(super) fn play(bytes: &[u8], cut: usize, room: usize) -> Vec<Vec<u8>> {
+    let mut gate = Gate::new(true);
+    let mut pieces = bytes.chunks(cut);
+    let mut requests = vec![Vec::new()];
+    let mut answered = 0;
+    loop {
+        let mut space = vec![0; room];
+        let mut buf = ReadBuf::new(&mut space);
+        match gate.offer(&mut buf, Progress::Answered(answered)) {
+            Offer::Given | Offer::Refuse(_) => {}
+            Offer::Hold => {
+                answered += 1;
+                requests.push(Vec::new());
+            }
+            Offer::Read => {
+                let Some(piece) = pieces.next() else { break };
+                for piece in piece.chunks(room) {
+                    let mut space = vec![0; room];
+                    let mut buf = ReadBuf::new(&mut space);
+                    buf.put_slice(piece);
+                    match gate.stage {
+                        // Only the first part of a piece was asked for.
+                        Stage::Between => gate.hold(piece),
+                        _ => {
+                            let pass = gate.filter(piece).unwrap_or(0);
+                            requests.last_mut().unwrap().extend(&piece[..pass]);
                         }
                     }
                 }
-                Offer::Silence | Offer::Broken => break,
             }
-            requests.last_mut().unwrap().extend(buf.filled());
+            Offer::Silence | Offer::Broken => break,
         }
-        requests
+        if let Some(last) = requests.last_mut() {
+            last.extend(buf.filled());
+        }
     }
+    requests
+}
+
+#[cfg(test)]
+mod tests {
+    use super::play as seen;
+    use super::*;
 
     const ONE: &[u8] = b"POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
     const TWO: &[u8] =

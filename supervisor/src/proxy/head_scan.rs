@@ -136,6 +136,9 @@ impl HeadScan {
 
     fn request_line(&mut self, line: &[u8]) -> Result<(), ProxyError> {
         self.seen_request_line = true;
+        if !is_token(line[0]) {
+            return Err(NO_REQUEST);
+        }
         let (begin, end) = memchr(b' ', line)
             .zip(memrchr(b' ', line))
             .filter(|(begin, end)| begin < end)

@@ -39,6 +39,8 @@ mod privileges;
 mod proxy_header;
 mod queue;
 mod request;
+#[cfg(test)]
+mod request_fuzz;
 mod retry;
 mod rewrite;
 mod serve;
