@@ -9,6 +9,7 @@ pub(crate) mod certificates;
 pub(crate) mod confinement;
 pub(crate) mod curl;
 pub(crate) mod faults;
+pub(crate) mod h2;
 pub(crate) mod http;
 mod hygiene;
 pub(crate) mod load;

@@ -17,6 +17,7 @@ mod exec;
 mod faults;
 mod fixtures;
 mod health;
+mod http2;
 mod init;
 mod isolation;
 mod limits;

@@ -2,6 +2,7 @@
 
 use crate::harness::certificates::{Authority, Issued, connect, write_private};
 use crate::harness::curl::{Answer, curl};
+use crate::harness::http::Connection;
 use crate::harness::{Paster, Site};
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::Value;
@@ -262,11 +263,11 @@ fn a_plain_port_sends_its_clients_to_https() {
         &authority.issue(&["a.example"]).in_one(),
     );
     let paster = site.serve();
-    let [secure, plain] = paster.addresses() else {
+    let [secure, plain_address] = paster.addresses() else {
         panic!("two addresses: {:?}", paster.addresses());
     };
     let port = |address: &str| address.rsplit(':').next().unwrap_or_default().to_owned();
-    let (secure, plain) = (port(secure), port(plain));
+    let (secure, plain) = (port(secure), port(plain_address));
     let url = format!("http://a.example:{plain}/x%20y?z");
     let ca = paster.site().path("ca.pem").display().to_string();
     let to_plain = format!("a.example:{plain}:127.0.0.2");
@@ -283,6 +284,11 @@ fn a_plain_port_sends_its_clients_to_https() {
     assert_eq!(answer.status_line(), "HTTP/1.1 301 Moved Permanently");
     let location = format!("location: https://a.example:{secure}/x%20y?z");
     assert!(answer.head.contains(&location), "{answer:?}");
+    let address = plain_address.parse().expect("TCP");
+    let mut kept = Connection::open(address).expect("a connection");
+    for path in ["/one", "/two"] {
+        assert_eq!(kept.get(path).expect("an answer").status, 301);
+    }
     let followed =
         curl(&[&options[..], &["--location", "--data", "abc", &url]].concat()).succeeded();
     let told: Value = serde_json::from_str(&followed.body).expect("JSON");

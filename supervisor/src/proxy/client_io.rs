@@ -22,7 +22,12 @@ pub(super) struct ClientIo<S> {
     state: Arc<ConnectionState>,
     lingered: usize,
     gate: Gate,
+    /// What was read from a client that begins with HTTP/2.
+    preface: Option<Vec<u8>>,
 }
+
+/// How the preface of HTTP/2 begins (RFC 9113 section 3.4), and no request of HTTP/1.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 impl<S: ClientStream> ClientIo<S> {
     pub(super) fn new(stream: S, state: Arc<ConnectionState>, logged: Logged) -> Self {
@@ -32,7 +37,14 @@ impl<S: ClientStream> ClientIo<S> {
             state,
             lingered: 0,
             gate: Gate::new(logged == Logged::Yes),
+            preface: None,
         }
+    }
+
+    /// The stream, with what was read, of a client that speaks HTTP/2.
+    pub(super) fn into_http2(self) -> Option<(S, Vec<u8>)> {
+        let read = self.preface?;
+        Some((self.stream, read))
     }
 
     /// hyper sees the end of a client only while it reads, and it does not read while a request body is left
@@ -77,6 +89,13 @@ impl<S: ClientStream> ClientIo<S> {
         let new = &buf.filled()[before..];
         if new.is_empty() {
             return Poll::Ready(Ok(true));
+        }
+        if new.starts_with(PREFACE) && self.state.phase() == Phase::Fresh {
+            self.preface = Some(new.to_vec());
+            self.state.multiplexes();
+            buf.set_filled(before);
+            // Ends the conversation in HTTP/1 before it has begun.
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
         }
         self.state.was_read();
         let pass = match self.gate.filter(new) {
@@ -215,6 +234,10 @@ impl<S: ClientStream> AsyncWrite for ClientIo<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.preface.is_some() {
+            // It goes on in another language.
+            return Poll::Ready(Ok(()));
+        }
         if this.state.phase() != Phase::Lingering {
             this.state.set_last_line(this.gate.line());
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;

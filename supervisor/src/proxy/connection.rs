@@ -89,6 +89,8 @@ pub(super) struct ConnectionState {
     pub(super) interim: Interim,
     linger: AtomicBool,
     finish: AtomicBool,
+    /// HTTP/2: there is a way to say that no more requests are taken.
+    multiplexes: AtomicBool,
     waker: OnceLock<Waker>,
     body_reader: Mutex<Option<Waker>>,
 }
@@ -134,6 +136,7 @@ impl ConnectionState {
             interim: Interim::default(),
             linger: AtomicBool::new(false),
             finish: AtomicBool::new(false),
+            multiplexes: AtomicBool::new(false),
             waker: OnceLock::new(),
             body_reader: Mutex::new(None),
         }
@@ -299,12 +302,31 @@ impl ConnectionState {
         self.wake();
     }
 
+    pub(super) fn multiplexes(&self) {
+        self.multiplexes.store(true, Relaxed);
+    }
+
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexes.load(Relaxed)
+    }
+
     pub(super) fn take_finish(&self) -> bool {
         self.finish.load(Relaxed) && self.finish.swap(false, Relaxed)
     }
 
     pub(super) fn closing(&self) -> bool {
         self.closing.load(Relaxed)
+    }
+
+    /// Ends the connection.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Relaxed);
+        self.wake();
+    }
+
+    /// Not before the next deadline.
+    pub(super) fn close_later(&self) {
+        self.closing.store(false, Relaxed);
     }
 
     /// Remembers the task; a task has one waker for its whole life.
@@ -332,10 +354,7 @@ impl ConnectionState {
         }
         match self.due(now) {
             Due::Nothing => {}
-            Due::Close => {
-                self.closing.store(true, Relaxed);
-                self.wake();
-            }
+            Due::Close => self.close(),
             Due::RefuseHead => {
                 self.head_is_late.store(true, Relaxed);
                 self.wake();

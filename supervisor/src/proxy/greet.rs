@@ -3,10 +3,12 @@
 //! Connections to listeners without any of it do not pass here.
 
 use super::connection::Phase;
+use super::http2;
 use super::limits;
 use super::proxy_header::{self, Source};
 use super::serve::{Arrival, serve};
 use super::socket::Socket;
+use super::tls::HTTP_2;
 use std::io;
 use std::sync::atomic::Ordering;
 use tokio::time::timeout;
@@ -34,7 +36,11 @@ pub(super) async fn greet(mut arrival: Arrival, mut socket: Socket) {
         Ok(stream) => {
             // Its time for a request begins now.
             arrival.open.state.enter(Phase::Fresh);
-            serve(arrival, stream).await;
+            if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
+                http2::serve(arrival, stream, Vec::new()).await;
+            } else {
+                serve(arrival, stream).await;
+            }
         }
         Err(error) => {
             // Scanners, health checks, clients that distrust us: no news for anybody.

@@ -50,3 +50,14 @@ pub(super) const POOL_SURE: Duration = Duration::from_secs(1);
 pub(super) const TUNNEL_IDLE: Duration = Duration::from_secs(3600);
 /// Under `debug`, how long an error page waits for the report of the death that it is about.
 pub(super) const DEATH_REPORT: Duration = Duration::from_secs(1);
+/// Requests at a time on an HTTP/2 connection.
+pub(super) const STREAMS: u32 = 100;
+/// Of request bodies, what an HTTP/2 client may send ahead of us: on a stream, on all of a connection.
+pub(super) const STREAM_WINDOW: u32 = 256 * 1024;
+pub(super) const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Requests that an HTTP/2 client takes back, beyond those that it waits for, before it is sent away.
+pub(super) const CANCELLED: u32 = 100;
+/// An HTTP/2 client is asked so often whether it is still there …
+pub(super) const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// … and has so long to answer.
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(15);

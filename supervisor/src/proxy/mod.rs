@@ -29,6 +29,7 @@ mod gate;
 mod greet;
 mod head_scan;
 mod hop;
+mod http2;
 mod inherited;
 mod interim;
 mod limits;
@@ -47,15 +48,23 @@ mod serve;
 mod snapshot;
 mod socket;
 mod spool;
+mod stream;
 mod suspects;
 mod target;
 mod thread;
 mod tls;
+mod translate;
 mod upgrade;
 mod upstream;
+mod wire;
 mod worker_io;
 
 use std::process::ExitCode;
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The proxy process, from its first instruction to its last. Descriptor 3 is the control socket, listeners follow
 /// from 4 in the order of the first message.
@@ -68,9 +77,15 @@ pub fn main() -> ExitCode {
     let _ = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)
-        .with_max_level(tracing::Level::INFO)
         // Else it complains of a log that cannot be written by a panic.
         .log_internal_errors(false)
+        .finish()
+        // h2 warns of what clients do wrong, as often as they do it.
+        .with(
+            Targets::new()
+                .with_default(Level::INFO)
+                .with_target("h2", LevelFilter::OFF),
+        )
         .try_init();
     match inherited::control().and_then(control::run) {
         Ok(code) => code,

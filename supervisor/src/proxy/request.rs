@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 /// What the requests of one client connection have in common.
 #[derive(Debug)]
 pub(super) struct Conversation {
-    pub(super) client: Client,
+    pub(super) client: Rc<Client>,
     pub(super) state: Arc<ConnectionState>,
     pub(super) info: Rc<ListenerInfo>,
     pub(super) thread: Rc<Thread>,
@@ -147,7 +147,7 @@ async fn forward(
     let mut outgoing = None;
     let mut incoming = Some(ClientBody::new(body, Arc::clone(&conversation.state)));
     if let Some(port) = conversation.info.greeting.redirect {
-        conversation.state.enter(Phase::Idle);
+        conversation.state.request_ended();
         return Ok(pages::to_https(
             client.host(host.as_ref()),
             port,

@@ -3,6 +3,7 @@
 use super::access_log::Entry;
 use super::client_io::{ClientIo, Logged};
 use super::greet::greet;
+use super::http2;
 use super::inherited::Listener;
 use super::limits;
 use super::request::{Conversation, answer};
@@ -17,7 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -162,30 +163,44 @@ pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S) {
     let io = ClientIo::new(stream, std::sync::Arc::clone(&state), logged);
     let io = TokioIo::new(io);
     let conversation = Rc::new(Conversation {
-        client: Client::new(peer, &info),
+        client: Rc::new(Client::new(peer, &info)),
         state: std::sync::Arc::clone(&state),
-        info,
+        info: Rc::clone(&info),
         thread: Rc::clone(&thread),
     });
     let service = service_fn(move |request| answer(Rc::clone(&conversation), request));
-    let connection = Builder::new()
+    let mut connection = Builder::new()
         // Ours are `ConnectionState`'s: hyper's one timer cannot tell an idle client from a slow one.
         .header_read_timeout(None)
         .max_buf_size(limits::BUFFER)
         .serve_connection(io, service)
         .with_upgrades();
-    let mut connection = pin!(connection);
     let ended = std::future::poll_fn(|cx| {
         state.remember(cx.waker());
         if state.take_finish() {
-            connection.as_mut().graceful_shutdown();
+            Pin::new(&mut connection).graceful_shutdown();
         }
-        match connection.as_mut().poll(cx) {
+        match Pin::new(&mut connection).poll(cx) {
             Poll::Pending if state.closing() => Poll::Ready(Ok(())),
             other => other,
         }
     })
     .await;
+    if state.is_multiplexed() {
+        let parts = connection.into_parts();
+        let http2 = parts.and_then(|parts| parts.io.into_inner().into_http2());
+        if let Some((stream, read)) = http2 {
+            let arrival = Arrival {
+                thread,
+                info,
+                open,
+                peer,
+            };
+            // Boxed, so that those who speak HTTP/1 need no room for it.
+            Box::pin(http2::serve(arrival, stream, read)).await;
+        }
+        return;
+    }
     if let Err(error) = ended {
         if error.is_parse()
             && let Some(logger) = &thread.shared.log

@@ -10,6 +10,7 @@ use super::outbox::{Event, Outbox};
 use super::pool::Pool;
 use super::serve::Acceptor;
 use super::snapshot::Snapshot;
+use super::stream::Watched;
 use super::tls::Servers;
 use crate::router::message::ListenerInfo;
 use arc_swap::ArcSwap;
@@ -109,6 +110,8 @@ pub(super) struct Thread {
     table: RefCell<Rc<Held>>,
     connections: RefCell<HashMap<u64, Arc<ConnectionState>>>,
     next_connection: Cell<u64>,
+    streams: RefCell<HashMap<u64, Rc<Watched>>>,
+    next_stream: Cell<u64>,
     tunnels: Cell<usize>,
     ended: tokio::sync::Notify,
 }
@@ -125,6 +128,8 @@ impl Thread {
             table,
             connections: RefCell::default(),
             next_connection: Cell::new(0),
+            streams: RefCell::default(),
+            next_stream: Cell::new(0),
             tunnels: Cell::new(0),
             ended: tokio::sync::Notify::new(),
         }
@@ -142,7 +147,7 @@ impl Thread {
     }
 
     pub(super) fn open_connection(self: &Rc<Self>) -> OpenConnection {
-        let state = Arc::new(ConnectionState::new(Arc::clone(&self.clock)));
+        let state = Arc::new(self.new_state());
         let number = self.next_connection.get();
         self.next_connection.set(number + 1);
         self.connections
@@ -155,6 +160,24 @@ impl Thread {
             number,
             state,
         }
+    }
+
+    /// For a connection, or what has the deadlines of one.
+    pub(super) fn new_state(&self) -> ConnectionState {
+        ConnectionState::new(Arc::clone(&self.clock))
+    }
+
+    /// Looks after a stream until [`Self::unwatch`] is called with the number that this returns.
+    pub(super) fn watch(&self, stream: Rc<Watched>) -> u64 {
+        let number = self.next_stream.get();
+        self.next_stream.set(number + 1);
+        self.streams.borrow_mut().insert(number, stream);
+        number
+    }
+
+    pub(super) fn unwatch(&self, number: u64) {
+        let stream = self.streams.borrow_mut().remove(&number);
+        drop(stream);
     }
 
     pub(super) fn open_tunnel(self: &Rc<Self>) -> OpenTunnel {
@@ -174,9 +197,13 @@ impl Thread {
         for state in self.connections.borrow().values() {
             state.look(now);
             let quiet = matches!(state.phase(), Phase::Idle | Phase::Fresh);
-            if hurried && quiet && state.age(now) >= limits::DRAIN_IDLE.as_millis() as u64 {
+            let old = state.age(now) >= limits::DRAIN_IDLE.as_millis() as u64;
+            if hurried && quiet && old || draining && state.is_multiplexed() {
                 state.finish();
             }
+        }
+        for stream in self.streams.borrow().values() {
+            stream.look(now);
         }
         let table = self.table();
         self.pool.clean(now, |worker| table.names(worker));

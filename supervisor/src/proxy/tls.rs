@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-/// What we speak inside.
+/// What we speak inside, preferred first.
+pub(super) const HTTP_2: &[u8] = b"h2";
 const HTTP_1: &[u8] = b"http/1.1";
 
 /// Configurations by server.
@@ -65,7 +66,7 @@ fn configuration(certificates: &[Certificate]) -> Result<ServerConfig, Unusable>
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(shown));
-    config.alpn_protocols = vec![HTTP_1.to_vec()];
+    config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
     // The client keeps what a resumption needs, so nothing here grows with clients.
     config.ticketer = ring::Ticketer::new()?;
     Ok(config)

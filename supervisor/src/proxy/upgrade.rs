@@ -24,7 +24,8 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
 /// The client's end of a tunnel, if this request asks for one that we allow.
 pub(super) fn wanted(request: &mut Request<Incoming>) -> Option<OnUpgrade> {
-    let asks = request.version() == Version::HTTP_11
+    // In HTTP/2 only `translate` writes such fields.
+    let asks = matches!(request.version(), Version::HTTP_11 | Version::HTTP_2)
         && request.method() == Method::GET
         && is_websocket(request.headers())
         && has_connection_option(request.headers(), b"upgrade");

@@ -1,0 +1,121 @@
+//! One stream of an HTTP/2 connection: its deadlines, which are a connection's in HTTP/1, and the body that goes back on it.
+
+use super::body::{BodyError, ResponseBody};
+use super::connection::{ConnectionState, Phase};
+use super::http2::Streams;
+use super::thread::Thread;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// What a thread looks after.
+#[derive(Debug)]
+pub(super) struct Watched {
+    state: Arc<ConnectionState>,
+    /// The answer; none before there is one, and after it was given up.
+    body: RefCell<Option<ResponseBody>>,
+    stuck: Cell<bool>,
+    streams: Rc<Streams>,
+}
+
+impl Watched {
+    /// Called a few times a second. An answer that the client does not take is given up, and its worker is free.
+    pub(super) fn look(&self, now: u64) {
+        self.state.look(now);
+        if self.state.closing() && !self.stuck.get() && self.body.borrow().is_some() {
+            self.body.take();
+            self.stuck.set(true);
+            self.streams.is_stuck();
+        }
+    }
+}
+
+/// A stream, from its request to the end of its answer.
+#[derive(Debug)]
+pub(super) struct OpenStream {
+    watched: Rc<Watched>,
+    thread: Rc<Thread>,
+    number: u64,
+}
+
+impl OpenStream {
+    pub(super) fn new(thread: &Rc<Thread>, streams: &Rc<Streams>) -> Self {
+        let state = thread.new_state();
+        state.enter(Phase::Busy);
+        let watched = Rc::new(Watched {
+            state: Arc::new(state),
+            body: RefCell::new(None),
+            stuck: Cell::new(false),
+            streams: Rc::clone(streams),
+        });
+        let number = thread.watch(Rc::clone(&watched));
+        Self {
+            watched,
+            thread: Rc::clone(thread),
+            number,
+        }
+    }
+
+    pub(super) fn state(&self) -> &Arc<ConnectionState> {
+        &self.watched.state
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.thread.unwatch(self.number);
+        if self.watched.stuck.get() {
+            self.watched.streams.was_stuck();
+        }
+    }
+}
+
+/// The body of an answer. hyper asks for more when the client has room for more, so a part that nobody follows up is one
+/// that the client does not take.
+#[derive(Debug)]
+pub(super) struct StreamBody {
+    open: Rc<OpenStream>,
+}
+
+impl StreamBody {
+    pub(super) fn new(body: ResponseBody, open: Rc<OpenStream>) -> Self {
+        *open.watched.body.borrow_mut() = Some(body);
+        Self { open }
+    }
+}
+
+impl Body for StreamBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let watched = &self.open.watched;
+        watched.state.write_progress();
+        let mut body = watched.body.borrow_mut();
+        let Some(body) = body.as_mut() else {
+            return Poll::Ready(Some(Err(BodyError("the client did not take its answer"))));
+        };
+        let next = Pin::new(body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(_))) = next {
+            watched.state.write_blocks();
+        }
+        next
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let body = self.open.watched.body.borrow();
+        body.as_ref().is_some_and(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let body = self.open.watched.body.borrow();
+        body.as_ref().map_or_else(SizeHint::new, Body::size_hint)
+    }
+}
