@@ -317,6 +317,13 @@ fn check_tells_of_certificates_that_clients_will_refuse() {
     assert!(old.stderr.contains("expired at"), "{old:#?}");
     assert!(old.stderr.contains("site.ini:5"), "{old:#?}");
     assert!(old.stdout.contains("TLS for a.example"), "{old:#?}");
+    let config = site.config().display().to_string();
+    let json = Paster::run(&site, &["check", "--json", &config]).succeeded();
+    let report: Value = serde_json::from_str(&json.stdout).expect("JSON");
+    let listener = &report["listeners"][0];
+    assert_eq!(listener["tls"]["names"][0], "a.example");
+    assert_eq!(listener["scheme"], "https");
+    assert!(report["files"].to_string().contains("/key.pem"), "{report}");
     let mixed = check(&expired.certificate, &authority.issue(&["a.example"]).key);
     assert_eq!(mixed.code, Some(1));
     assert!(mixed.stderr.contains("does not belong"), "{mixed:#?}");

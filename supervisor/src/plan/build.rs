@@ -167,6 +167,7 @@ impl Builder<'_> {
         self.problems.extend(log::conflicts(&apps, &access_log));
         let (listening, more_files) = self.all_servers(listening?, &sheet)?;
         let server_files = server_files.into_iter().chain(more_files);
+        let server_files = server_files.chain(listening.files);
         Some(Plan {
             config,
             listen: listening.listen,

@@ -7,7 +7,7 @@ use super::spec::{Endpoint, Listen, Manner, Redirect};
 use super::units::number;
 use crate::config::problem::{Place, Problem};
 use crate::config::tree::Node;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a server section says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Listening {
     pub processes: Option<u32>,
     pub trusted_proxy: Vec<String>,
     pub warnings: Vec<Problem>,
+    /// Of certificates and keys.
+    pub files: Vec<PathBuf>,
     /// A problem where the site trusts no proxy at all.
     pub unless_trusted: Option<Problem>,
     /// A problem where nothing listens with TLS.
@@ -70,6 +72,7 @@ impl Listening {
                 }
             }
             joined.trusted_proxy.extend(more.trusted_proxy);
+            joined.files.extend(more.files);
             joined.unless_trusted = joined.unless_trusted.or(more.unless_trusted);
             joined.unless_tls = joined.unless_tls.or(more.unless_tls);
         }
@@ -113,6 +116,7 @@ pub fn without_server(passed: &[String]) -> Listening {
         processes: None,
         trusted_proxy: Vec::new(),
         warnings: Vec::new(),
+        files: Vec::new(),
         unless_trusted: None,
         unless_tls: None,
     }
@@ -133,6 +137,7 @@ pub fn listening(
         used: Vec::new(),
         problems: Vec::new(),
         warnings: Vec::new(),
+        files: Vec::new(),
     };
     let listening = reader.read();
     if reader.problems.is_empty() {
@@ -149,6 +154,7 @@ pub(super) struct Reader<'a> {
     pub(super) used: Vec<&'static str>,
     problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
+    pub(super) files: Vec<PathBuf>,
 }
 
 /// All in the clear, as without a server section.
@@ -217,6 +223,7 @@ impl<'a> Reader<'a> {
             processes,
             trusted_proxy: trusted.or(forwarded).unwrap_or_default(),
             warnings: self.all_warnings(),
+            files: std::mem::take(&mut self.files),
             unless_trusted,
             unless_tls,
         }

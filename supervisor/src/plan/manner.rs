@@ -5,7 +5,6 @@ use super::listen::Reader;
 use super::spec::{Manner, Redirect, Tls};
 use super::units::switch;
 use crate::config::problem::Problem;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 /// Options of other servers that paster has no equal of. Without them clients would be let in that they keep out.
@@ -148,12 +147,17 @@ impl Reader<'_> {
         (key_key, key): (&'static str, &str),
     ) -> Option<crate::router::message::Certificate> {
         let here = self.here();
-        let path = |text: &str| -> PathBuf { here.join(text) };
+        let (chain, key) = (here.join(chain), here.join(key));
+        for path in [&chain, &key] {
+            if !self.files.contains(path) {
+                self.files.push(path.clone());
+            }
+        }
         let option = |half| match half {
             Half::Certificate => chain_key,
             Half::Key => key_key,
         };
-        match certificate::read(&path(chain), &path(key), SystemTime::now()) {
+        match certificate::read(&chain, &key, SystemTime::now()) {
             Ok(pair) => {
                 for concern in pair.concerns {
                     let warning = Problem::new("Warning", concern.message).hint(concern.hint);
