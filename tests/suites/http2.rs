@@ -342,6 +342,60 @@ fn a_proxy_that_is_replaced_says_goodbye_and_finishes_what_it_has() {
     });
 }
 
+/// A worker that reads a chunked request with a trailer `X-Sum`, and answers with a trailer that repeats it.
+const TRAILERS: &str = r#"
+import socket
+
+listener = socket.socket(fileno=3)
+while True:
+    connection, _ = listener.accept()
+    request = b""
+    while not (b"\r\n0\r\n" in request and request.endswith(b"\r\n\r\n")):
+        piece = connection.recv(65536)
+        if not piece:
+            break
+        request += piece
+    else:
+        lines = request.lower().split(b"\r\n")
+        told = [line.partition(b": ")[2] for line in lines if line.startswith(b"x-sum: ")]
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nTrailer: X-Back\r\n\r\n"
+            b"2\r\nok\r\n0\r\nX-Back: %s\r\n\r\n" % b"".join(told)
+        )
+    connection.close()
+"#;
+
+#[test]
+fn trailers_pass_both_ways() {
+    let paster = Site::new()
+        .file("trailers.py", TRAILERS)
+        .exec("app", "/", "python3 {here}/trailers.py")
+        .serve();
+    paster.allow_log("worker ignored SIGTERM");
+    run(async {
+        let connection = Connection::open(paster.address()).await;
+        let mut requests = connection.requests.ready().await.expect("room");
+        let request = Request::post("https://a.example/")
+            .header("te", "trailers")
+            .header("trailer", "x-sum")
+            .body(())
+            .expect("valid");
+        let (response, mut upload) = requests.send_request(request, false).expect("sent");
+        upload
+            .send_data(Bytes::from_static(b"abc"), false)
+            .expect("sent");
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("x-sum", "12".parse().expect("valid"));
+        upload.send_trailers(trailers).expect("sent");
+        let mut down = response.await.expect("an answer").into_body();
+        while let Some(data) = down.data().await {
+            assert_eq!(data.expect("data"), "ok");
+        }
+        let trailers = down.trailers().await.expect("the end").expect("trailers");
+        assert_eq!(trailers["x-back"], "12");
+    });
+}
+
 /// A text frame as a client sends it (RFC 6455 section 5).
 fn masked(text: &str) -> Bytes {
     let mask = [1, 2, 3, 4];
