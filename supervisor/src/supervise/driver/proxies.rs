@@ -257,7 +257,13 @@ impl Driver {
     /// New connections are shown these certificates; what is open stays.
     pub(super) fn tell_certificates(&mut self) {
         if let Some(certificates) = self.certificates() {
-            for proxy in self.proxies.running.values() {
+            // Those that finish take nobody in any more, and may be of a version that does not know this message.
+            let taking = self
+                .proxies
+                .running
+                .values()
+                .filter(|proxy| !proxy.retiring);
+            for proxy in taking {
                 proxy.link.send(certificates.clone());
             }
         }
