@@ -143,7 +143,7 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         log,
         proxy_uid,
         strangers,
-        predecessor,
+        mut predecessor,
     } = match serve.take_over.take() {
         None => {
             crate::sys::fd::cloexec_from(3)?;
@@ -166,9 +166,13 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
     if around.daemon {
         background::to_nowhere(inherited.log_file.is_none())?;
     }
-    let logs = match &predecessor {
-        None => Logs::start(FrozenLogs::default())?,
-        Some((_, state, _)) => Logs::start(state.surroundings.logs.clone())?,
+    let logs = match &mut predecessor {
+        None => Logs::start(FrozenLogs::default(), None)?,
+        Some((_, state, descriptors)) => {
+            let frozen = std::mem::take(&mut state.surroundings.logs);
+            let kept = frozen.kept.map(|number| descriptors.take(number));
+            Logs::start(frozen, kept.transpose()?.map(Into::into))?
+        }
     };
     let _last_lines = log::LastLines(logs.clone());
     let events = match &predecessor {

@@ -5,16 +5,16 @@ use super::sink::Place;
 use super::source::{Source, Stream};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
-/// Everything that is kept, and everything that waits to be written. The pipes of the workers are handed over with their
-/// workers.
+/// Everything that waits to be written, and where everything is that is kept. The pipes of the workers are handed over with
+/// their workers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FrozenLogs {
     pub(super) seq: u64,
-    /// Of our own log.
-    pub(super) own: FrozenApp,
-    pub(super) apps: Vec<FrozenApp>,
+    /// A file with what is kept: our own log first, then the apps.
+    pub kept: Option<RawFd>,
     /// What was accepted for a place but not yet written.
     pub(super) waiting: Vec<(Place, FrozenWaiting)>,
 }
@@ -27,12 +27,21 @@ pub(super) struct FrozenApp {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct FrozenRing {
-    #[serde(with = "latin1")]
+    /// Goes another way than the rest.
+    #[serde(skip)]
     pub(super) text: Vec<u8>,
     pub(super) runs: Vec<(Position, FrozenStamp)>,
     pub(super) end: Position,
     pub(super) taken: Option<Position>,
     pub(super) missed: u64,
+}
+
+impl FrozenRing {
+    /// Of its text, in bytes.
+    pub(super) fn length(&self) -> u64 {
+        let start = self.runs.first().map_or(self.end.at, |(start, _)| start.at);
+        self.end.at.saturating_sub(start)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ mod datagram;
 mod file;
 mod format;
 mod frozen;
+mod handover;
 mod journald;
 mod lines;
 mod outlet;
@@ -45,8 +46,9 @@ use sink::{Divert, Feed, Place, Sink};
 pub use source::Source;
 pub use source::Stream;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -183,22 +185,23 @@ impl Output {
 }
 
 impl Logs {
-    /// Starts the thread that reads; goes on with what was kept before. Threads that write are started as needed.
+    /// Starts the thread that reads; goes on with what was `kept` before, if that can be read. Threads that write are started as needed.
     ///
     /// # Errors
     /// No descriptor or thread is free.
-    pub fn start(frozen: FrozenLogs) -> io::Result<Logs> {
+    pub fn start(frozen: FrozenLogs, kept: Option<File>) -> io::Result<Logs> {
         let pump = Pump::new()?;
         let one_file = is_one_file();
         let mut inherited: HashMap<Place, FrozenWaiting> = frozen.waiting.into_iter().collect();
         let mut thaw = Thaw::default();
-        let own = Arc::new(AppLog::thaw(frozen.own, &mut thaw));
+        let mut kept = kept.into_iter().flat_map(handover::read);
+        let own = Arc::new(AppLog::thaw(kept.next().unwrap_or_default(), &mut thaw));
         let known = |app: FrozenApp| {
             let name = app.name.clone();
             let log = Arc::new(AppLog::thaw(app, &mut thaw));
             (name, App::new(log))
         };
-        let apps = frozen.apps.into_iter().map(known).collect();
+        let apps = kept.map(known).collect();
         let shared = Arc::new_cyclic(|shared| {
             let mut standard = |stream| {
                 let place = Place::Standard(stream);
@@ -233,16 +236,26 @@ impl Logs {
         Ok(Logs(shared))
     }
 
-    /// Everything that is kept and everything that waits, as data; to be asked for in a pause.
-    pub fn freeze(&self) -> FrozenLogs {
+    /// Everything that waits, as data, and everything that is kept, as a file; to be asked for in a pause.
+    ///
+    /// # Errors
+    /// No memory or no descriptor is free.
+    pub fn freeze(&self) -> io::Result<(FrozenLogs, File)> {
         let sinks = self.0.sinks();
         let state = self.0.state();
-        FrozenLogs {
+        let apps = state.apps.values().map(|app| &app.log);
+        let kept = handover::write(
+            [&self.0.own.0]
+                .into_iter()
+                .chain(apps)
+                .map(|log| log.freeze()),
+        )?;
+        let frozen = FrozenLogs {
             seq: self.0.seq.load(Ordering::Relaxed),
-            own: self.0.own.0.freeze(),
-            apps: state.apps.values().map(|app| app.log.freeze()).collect(),
+            kept: Some(kept.as_raw_fd()),
             waiting: sinks.iter().filter_map(|sink| sink.freeze()).collect(),
-        }
+        };
+        Ok((frozen, kept))
     }
 
     /// A way for our own log to stderr, in turn with what workers print there.

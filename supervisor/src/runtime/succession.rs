@@ -23,14 +23,17 @@ pub fn consent(serve: &Serve, state: File) -> Result<Consent, ServeError> {
 /// Executes the successor; returns only if that is not possible, with the reason.
 pub(super) async fn hand_over(driver: &mut Driver, inputs: &mut Inputs, logs: &Logs) -> String {
     let program = driver.successor().unwrap_or_default();
-    let (mut state, descriptors) = match driver.freeze(inputs).await {
+    let (mut state, mut descriptors) = match driver.freeze(inputs).await {
         Ok(frozen) => frozen,
         Err(error) => return error,
     };
     let paused = logs.pause(LAST_LINES);
-    state.surroundings.logs = logs.freeze();
+    let frozen = logs.freeze().map(|(frozen, kept)| {
+        state.surroundings.logs = frozen;
+        descriptors.put(kept);
+    });
     let state = State::new(state, &descriptors);
-    let error = match state.write() {
+    let error = match frozen.and_then(|()| state.write()) {
         Ok(file) => upgrade::execute(&program, &file, &descriptors),
         Err(error) => error,
     };
