@@ -602,7 +602,7 @@ def flood_supervisord(directory, log, megabytes, length):
         return {
             "gb_s": megabytes * (1 << 20) / seconds / 1e9,
             "cpu_s_gb": (cpu_seconds_of(process.pid) - cpu) / (megabytes * (1 << 20) / 1e9),
-            "grown_mb": (sampler.peak - before) / 1e6, "slowest_ms": float("nan"), "lost": 0.0,
+            "grown_mb": (sampler.peak - before) / 1e6, "slowest_ms": None, "lost": 0.0,
         }
     finally:
         process.terminate()
@@ -638,10 +638,11 @@ def bench_logs(args, directory):
             os.makedirs(each)
             runs.append(run(each))
             shutil.rmtree(each)
-        median = {key: statistics.median(each[key] for each in runs) for key in runs[0]}
-        print("| %s | %s | %.2f | %.2f | %.1f | %.0f %% | %.0f |" % (
+        median = {key: None if runs[0][key] is None else statistics.median(each[key] for each in runs) for key in runs[0]}
+        slowest = median["slowest_ms"]
+        print("| %s | %s | %.2f | %.2f | %.1f | %.0f %% | %s |" % (
             name, "%d bytes" % length if length else "no line end", median["gb_s"], median["cpu_s_gb"], median["grown_mb"],
-            median["lost"], median["slowest_ms"]))
+            median["lost"], "–" if slowest is None else "%.0f" % slowest))
         sys.stdout.flush()
 
     for length in (100, 0):
