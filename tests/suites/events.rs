@@ -95,6 +95,20 @@ fn the_life_of_a_worker_is_told_in_order_and_with_its_numbers() {
 }
 
 #[test]
+fn an_app_that_is_restarted_is_ready_all_the_time() {
+    let paster = Site::new().actor("home", "/").serve();
+    for _ in 0..3 {
+        paster.command(&["restart", "home"]).succeeded();
+    }
+    let states: Vec<Value> = events(&paster, &["home"])
+        .into_iter()
+        .filter(|event| event["kind"] == "app_state")
+        .map(|event| event["details"]["to"].clone())
+        .collect();
+    assert_eq!(states, ["starting", "ready"], "from the start on");
+}
+
+#[test]
 fn the_last_few_and_the_recent_ones_can_be_asked_for() {
     let paster = Site::new().actor("home", "/").serve();
     paster.wait_for_log("all apps are ready");

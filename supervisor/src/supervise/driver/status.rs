@@ -147,6 +147,18 @@ impl Driver {
         named.is_some_and(|table| self.proxies.has_been_applied(table))
     }
 
+    /// The table that is in force names workers of an earlier generation, which serve as long as it does.
+    fn is_being_swapped(&self, app: &AppRun) -> bool {
+        let mut earlier = app.machine.workers().filter(|(_, worker)| {
+            let is_draining = matches!(worker.state, WorkerState::Draining { .. });
+            is_draining && worker.generation < app.machine.generation()
+        });
+        earlier.any(|(id, _)| {
+            let last_named = app.live.get(&id).map(|live| live.last_named);
+            last_named.is_some_and(|last| !self.proxies.has_been_applied(last + 1))
+        })
+    }
+
     /// The state of an app as clients see it: a worker that is ready counts from the moment at which the proxy knows it.
     pub(super) fn shown_state(&self, app: &AppRun) -> AppState {
         let state = app.machine.state();
@@ -167,6 +179,8 @@ impl Driver {
         }
         let within_reach = slots.values().filter(|within_reach| **within_reach).count();
         match within_reach {
+            // Until the proxy knows the new workers, those serve that they replace.
+            _ if self.is_being_swapped(app) => state,
             0 => AppState::Starting,
             some if some < slots.len() => AppState::Degraded,
             _ => state,
