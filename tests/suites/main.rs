@@ -4,6 +4,7 @@
 mod harness;
 
 mod autoscale;
+mod clients;
 mod conformance;
 mod control;
 mod crash;

@@ -175,6 +175,7 @@ impl Builder<'_> {
             apps,
             debug: debug(&app.node.global_conf),
             trusted_proxy: listening.trusted_proxy,
+            limits: sheet.site().limits,
             access_log,
             cuts,
             warnings: Vec::new(),

@@ -51,7 +51,9 @@ pub fn diff(old: &Plan, new: &Plan) -> Changes {
             && shapes(&old.listen) == shapes(&new.listen),
         routes_changed: old.root != new.root,
         access_log_changed: old.access_log != new.access_log,
-        table_changed: old.debug != new.debug || old.trusted_proxy != new.trusted_proxy,
+        table_changed: old.debug != new.debug
+            || old.trusted_proxy != new.trusted_proxy
+            || old.limits != new.limits,
         ..Changes::default()
     };
     for (name, after) in &new.apps {
@@ -128,6 +130,7 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         stop_timeout: _,
         request_timeout: _,
         request_buffering: _,
+        max_body: _,
         queue: _,
         queue_timeout: _,
         restart: _,
@@ -228,6 +231,7 @@ mod tests {
     use crate::confine::verdict::Verdict;
     use crate::plan::spec::Listen;
     use crate::plan::testing;
+    use crate::router::limits::ClientLimits;
     use crate::router::message::{AccessLog, Handover, LogFormat, RouteNode};
     use std::collections::BTreeMap;
     use std::time::Duration;
@@ -270,6 +274,7 @@ mod tests {
                 .collect::<BTreeMap<_, _>>(),
             debug: false,
             trusted_proxy: vec![],
+            limits: ClientLimits::default(),
             access_log: AccessLog::Off,
             cuts: vec![],
             warnings: vec![],

@@ -4,6 +4,7 @@
 
 #[macro_use]
 mod macros;
+mod clients;
 mod failures;
 mod isolation;
 mod logs;
@@ -15,6 +16,7 @@ mod tests;
 mod workers;
 
 use super::spec::{AppSpec, Settings};
+use crate::router::limits::ClientLimits;
 use crate::router::message::{Handover, LogFormat};
 use std::path::{Path, PathBuf};
 
@@ -75,6 +77,7 @@ pub struct Draft {
     pub access_log: LogTarget,
     pub access_log_format: LogFormat,
     pub trusted_proxy: Vec<String>,
+    pub limits: ClientLimits,
     pub servers: Vec<String>,
 }
 
@@ -106,6 +109,7 @@ static GROUPS: &[&[Key]] = &[
     logs::KEYS,
     requests::KEYS,
     site::KEYS,
+    clients::KEYS,
 ];
 
 /// Every key, in the order in which it is shown.

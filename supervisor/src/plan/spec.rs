@@ -7,6 +7,7 @@ use crate::config::tree::{Node, Origin};
 use crate::confine::Wanted;
 use crate::confine::cgroup::Tree;
 use crate::confine::verdict::Verdict;
+use crate::router::limits::ClientLimits;
 use crate::router::message::{AccessLog, Certificate, Handover, RouteNode, WorkerAddress};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ pub struct Plan {
     /// `[DEFAULT] debug`.
     pub debug: bool,
     pub trusted_proxy: Vec<String>,
+    pub limits: ClientLimits,
     pub access_log: AccessLog,
     /// Where the tree was cut, and why not finer, in words for people.
     pub cuts: Vec<Cut>,
@@ -198,6 +200,8 @@ pub struct Settings {
     pub max_memory: Option<u64>,
     /// A request's body is read to its end before a worker is taken; none: as suits the kind of app.
     pub request_buffering: Option<bool>,
+    /// Bytes of a request body.
+    pub max_body: Option<u64>,
     pub queue: usize,
     pub queue_timeout: Duration,
     pub restart: Restart,
@@ -288,6 +292,7 @@ impl Default for Settings {
             max_requests_jitter: 0,
             max_memory: None,
             request_buffering: None,
+            max_body: None,
             queue: 1000,
             queue_timeout: Duration::from_secs(30),
             restart: Restart::Always,

@@ -168,6 +168,23 @@ pub(super) fn optional_count(text: &str) -> Result<Option<u64>, String> {
     }
 }
 
+/// A time that a client may take, in milliseconds; less than a tenth of a second would be a slip of the pen.
+pub(super) fn client_time(text: &str) -> Result<u64, String> {
+    let time = duration(text)?.as_millis();
+    u64::try_from(time)
+        .ok()
+        .filter(|&time| time >= 100)
+        .ok_or_else(|| "expected 100ms or more".to_owned())
+}
+
+/// A number of bytes or things between two others.
+pub(super) fn within(number: u64, low: usize, high: usize) -> Result<usize, String> {
+    usize::try_from(number)
+        .ok()
+        .filter(|number| (low..=high).contains(number))
+        .ok_or_else(|| format!("expected {low} to {high}"))
+}
+
 /// A size above zero, or `off`.
 pub(super) fn optional_size(text: &str) -> Result<Option<u64>, String> {
     match text {

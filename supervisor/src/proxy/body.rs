@@ -2,6 +2,7 @@
 //! comes, with the back-pressure of whoever is slower.
 
 use super::connection::ConnectionState;
+use super::error::ProxyError;
 use super::exchange::Finish;
 use super::hop::strip_response;
 use super::limits;
@@ -25,6 +26,8 @@ pub(super) enum BodyFault {
     Broken,
     /// Nothing came for too long.
     Late,
+    /// More than the app takes.
+    TooLarge,
     /// It was to be kept until it is complete, and there is no room. Not the client's fault.
     NotKept,
 }
@@ -59,6 +62,8 @@ pub(super) struct ClientBody {
     fault: SharedFault,
     ended: bool,
     pass_trailers: Trailers,
+    /// How many bytes may still come.
+    room: u64,
     /// They have come and are to be passed on, last of all.
     trailers: Option<HeaderMap>,
 }
@@ -72,8 +77,21 @@ impl ClientBody {
             fault: SharedFault::default(),
             ended,
             pass_trailers: Trailers::Drop,
+            room: u64::MAX,
             trailers: None,
         }
+    }
+
+    /// Before anything was read: no more than `most` bytes may come.
+    ///
+    /// # Errors
+    /// More are announced.
+    pub(super) fn set_limit(&mut self, most: u64) -> Result<(), ProxyError> {
+        if self.incoming.size_hint().lower() > most {
+            return Err(ProxyError::BodyTooLarge);
+        }
+        self.room = most;
+        Ok(())
     }
 
     /// Before anything was read.
@@ -114,6 +132,10 @@ impl ClientBody {
                 self.state.body_progress();
                 match frame.into_data() {
                     Ok(data) => {
+                        let Some(room) = self.room.checked_sub(data.len() as u64) else {
+                            return Poll::Ready(Some(Err(self.fail(BodyFault::TooLarge))));
+                        };
+                        self.room = room;
                         self.ended = self.incoming.is_end_stream();
                         Poll::Ready(Some(Ok(data)))
                     }

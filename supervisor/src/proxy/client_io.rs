@@ -5,6 +5,7 @@ use super::error::ProxyError;
 use super::gate::{Gate, Offer};
 use super::limits;
 use super::socket::ClientStream;
+use crate::router::limits::ClientLimits;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -30,13 +31,18 @@ pub(super) struct ClientIo<S> {
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 impl<S: ClientStream> ClientIo<S> {
-    pub(super) fn new(stream: S, state: Arc<ConnectionState>, logged: Logged) -> Self {
+    pub(super) fn new(
+        stream: S,
+        state: Arc<ConnectionState>,
+        logged: Logged,
+        limits: ClientLimits,
+    ) -> Self {
         state.interim.will_be_taken();
         Self {
             stream,
             state,
             lingered: 0,
-            gate: Gate::new(logged == Logged::Yes),
+            gate: Gate::new(logged == Logged::Yes, limits),
             preface: None,
         }
     }

@@ -8,6 +8,7 @@ use super::error::ProxyError;
 use super::gate::Progress;
 use super::interim::Interim;
 use super::limits;
+use crate::router::limits::ClientLimits;
 use http::{HeaderMap, StatusCode};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -75,6 +76,7 @@ pub(super) struct ConnectionState {
     write_blocked: AtomicU64,
     /// Since when we wait for more of a request body; 0: we do not.
     body_wanted: AtomicU64,
+    body_is_late: AtomicBool,
     check_peer: AtomicBool,
     closing: AtomicBool,
     /// Requests that were answered.
@@ -124,6 +126,7 @@ impl ConnectionState {
             since,
             write_blocked: AtomicU64::new(0),
             body_wanted: AtomicU64::new(0),
+            body_is_late: AtomicBool::new(false),
             check_peer: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             answered: AtomicU32::new(0),
@@ -274,13 +277,29 @@ impl ConnectionState {
     pub(super) fn body_progress(&self) {
         if self.body_wanted.load(Relaxed) != 0 {
             self.body_wanted.store(0, Relaxed);
+            self.body_is_late.store(false, Relaxed);
         }
     }
 
     /// The request body was waited for too long; its reader asks when it is polled.
     pub(super) fn body_is_late(&self) -> bool {
+        self.body_is_late.load(Relaxed)
+    }
+
+    fn look_at_body(&self, now: u64, limits: &ClientLimits) {
         let since = self.body_wanted.load(Relaxed);
-        since != 0 && self.clock.now().saturating_sub(since) >= limits::BODY_IDLE.as_millis() as u64
+        if since == 0 || now.saturating_sub(since) < limits.body_timeout_ms {
+            return;
+        }
+        self.body_is_late.store(true, Relaxed);
+        let reader = self
+            .body_reader
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
     }
 
     /// When the connection is closed, read on for a moment first.
@@ -341,18 +360,9 @@ impl ConnectionState {
     }
 
     /// Called a few times a second.
-    pub(super) fn look(&self, now: u64) {
-        if self.body_is_late() {
-            let reader = self
-                .body_reader
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
-            if let Some(reader) = reader {
-                reader.wake();
-            }
-        }
-        match self.due(now) {
+    pub(super) fn look(&self, now: u64, limits: &ClientLimits) {
+        self.look_at_body(now, limits);
+        match self.due(now, limits) {
             Due::Nothing => {}
             Due::Close => self.close(),
             Due::RefuseHead => {
@@ -371,19 +381,18 @@ impl ConnectionState {
         now.saturating_sub(self.since.load(Relaxed))
     }
 
-    fn due(&self, now: u64) -> Due {
+    fn due(&self, now: u64, limits: &ClientLimits) -> Due {
         let blocked = self.write_blocked.load(Relaxed);
-        if blocked != 0 && now.saturating_sub(blocked) >= limits::WRITE_IDLE.as_millis() as u64 {
+        if blocked != 0 && now.saturating_sub(blocked) >= limits.write_timeout_ms {
             return Due::Close;
         }
         let limit = match self.phase() {
-            Phase::Fresh | Phase::Head => limits::HEAD,
-            Phase::Idle => limits::KEEP_ALIVE,
-            Phase::Lingering => limits::LINGER,
+            Phase::Fresh | Phase::Head => limits.head_timeout_ms,
+            Phase::Idle => limits.keep_alive_timeout_ms,
+            Phase::Lingering => limits::LINGER.as_millis() as u64,
             Phase::Busy => return self.due_while_busy(now),
         };
         let age = self.age(now);
-        let limit = limit.as_millis() as u64;
         if age < limit {
             Due::Nothing
         } else if self.phase() == Phase::Head && age < limit + REFUSAL_MS {
@@ -410,15 +419,16 @@ mod tests {
         ConnectionState::new(Arc::new(Clock::new()))
     }
 
-    fn later(state: &ConnectionState, seconds: u64) -> u64 {
-        state.clock.now() + seconds * 1000
+    fn due(state: &ConnectionState, seconds: u64) -> Due {
+        let later = state.clock.now() + seconds * 1000;
+        state.due(later, &ClientLimits::default())
     }
 
     #[test]
     fn a_silent_client_is_closed_after_the_head_timeout() {
         let state = state();
-        assert_eq!(state.due(later(&state, 14)), Due::Nothing);
-        assert_eq!(state.due(later(&state, 15)), Due::Close);
+        assert_eq!(due(&state, 14), Due::Nothing);
+        assert_eq!(due(&state, 15), Due::Close);
     }
 
     #[test]
@@ -427,23 +437,23 @@ mod tests {
         state.was_read();
         state.was_read();
         assert_eq!(state.phase(), Phase::Head);
-        assert_eq!(state.due(later(&state, 15)), Due::RefuseHead);
-        assert_eq!(state.due(later(&state, 16)), Due::Close);
+        assert_eq!(due(&state, 15), Due::RefuseHead);
+        assert_eq!(due(&state, 16), Due::Close);
     }
 
     #[test]
     fn an_idle_connection_has_its_own_longer_time() {
         let state = state();
         state.enter(Phase::Idle);
-        assert_eq!(state.due(later(&state, 74)), Due::Nothing);
-        assert_eq!(state.due(later(&state, 75)), Due::Close);
+        assert_eq!(due(&state, 74), Due::Nothing);
+        assert_eq!(due(&state, 75), Due::Close);
     }
 
     #[test]
     fn a_request_in_flight_has_no_deadline_but_its_client_is_watched() {
         let state = state();
         state.enter(Phase::Busy);
-        assert_eq!(state.due(later(&state, 3600)), Due::CheckPeer);
+        assert_eq!(due(&state, 3600), Due::CheckPeer);
     }
 
     #[test]
@@ -451,8 +461,8 @@ mod tests {
         let state = state();
         state.enter(Phase::Busy);
         state.write_blocks();
-        assert_eq!(state.due(later(&state, 30)), Due::Close);
+        assert_eq!(due(&state, 30), Due::Close);
         state.write_progress();
-        assert_eq!(state.due(later(&state, 30)), Due::CheckPeer);
+        assert_eq!(due(&state, 30), Due::CheckPeer);
     }
 }

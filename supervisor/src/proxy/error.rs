@@ -19,6 +19,8 @@ pub(super) enum ProxyError {
     HeadTooLarge,
     #[error("the transfer coding is not supported")]
     UnknownCoding,
+    #[error("the request body is too large")]
+    BodyTooLarge,
     /// The client's head did not come in time.
     #[error("the request did not come in time")]
     HeadLate,
@@ -62,6 +64,7 @@ impl ProxyError {
     pub(super) fn of_body(fault: Option<BodyFault>) -> Self {
         match fault {
             Some(BodyFault::Late) => Self::BodyLate,
+            Some(BodyFault::TooLarge) => Self::BodyTooLarge,
             Some(BodyFault::NotKept) => Self::BodyNotKept,
             Some(BodyFault::Broken) | None => {
                 Self::BadRequest("the request body is malformed or incomplete")
@@ -76,6 +79,7 @@ impl ProxyError {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::HeadLate | Self::BodyLate => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -113,6 +117,7 @@ impl ProxyError {
                 | Self::UnknownCoding
                 | Self::UnknownVersion
                 | Self::HeadLate
+                | Self::BodyTooLarge
                 | Self::BodyLate
                 | Self::BodyNotKept
         )

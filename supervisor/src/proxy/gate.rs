@@ -9,6 +9,7 @@
 use super::chunk_scan::ChunkScan;
 use super::error::ProxyError;
 use super::head_scan::{BodyEnd, HeadScan, Verdict};
+use crate::router::limits::ClientLimits;
 use bytes::{Buf, BytesMut};
 use tokio::io::ReadBuf;
 
@@ -28,6 +29,7 @@ pub(super) struct Gate {
     passed: u32,
     /// The request line of the last head, where requests are logged.
     line: Option<Vec<u8>>,
+    limits: ClientLimits,
 }
 
 #[derive(Debug)]
@@ -77,12 +79,13 @@ pub(super) enum Offer {
 }
 
 impl Gate {
-    pub(super) fn new(keeps_lines: bool) -> Self {
+    pub(super) fn new(keeps_lines: bool, limits: ClientLimits) -> Self {
         Self {
             stage: Stage::Between,
             held: BytesMut::new(),
             passed: 0,
             line: keeps_lines.then(Vec::new),
+            limits,
         }
     }
 
@@ -122,7 +125,7 @@ impl Gate {
                 Stage::Between => match progress {
                     Progress::Tunnel => self.stage = Stage::Tunnel,
                     Progress::Answered(count) if count == self.passed => {
-                        self.stage = Stage::Head(HeadScan::default());
+                        self.stage = Stage::Head(HeadScan::new(self.limits));
                     }
                     Progress::Answered(_) => return Offer::Hold,
                 },
@@ -271,7 +274,7 @@ impl Stage {
 /// element for each request, when they come in pieces of `cut` and its buffer has `room`.
 #[cfg(test)]
 pub(super) fn play(bytes: &[u8], cut: usize, room: usize) -> Vec<Vec<u8>> {
-    let mut gate = Gate::new(true);
+    let mut gate = Gate::new(true, ClientLimits::default());
     let mut pieces = bytes.chunks(cut);
     let mut requests = vec![Vec::new()];
     let mut answered = 0;
@@ -343,7 +346,7 @@ mod tests {
 
     #[test]
     fn the_line_of_a_refused_head_is_known() {
-        let mut gate = Gate::new(true);
+        let mut gate = Gate::new(true, ClientLimits::default());
         let mut space = [0; 100];
         let mut buf = ReadBuf::new(&mut space);
         assert_eq!(gate.offer(&mut buf, Progress::Answered(0)), Offer::Read);
@@ -353,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_tunnel_is_let_through() {
-        let mut gate = Gate::new(false);
+        let mut gate = Gate::new(false, ClientLimits::default());
         let mut space = [0; 100];
         let mut buf = ReadBuf::new(&mut space);
         assert_eq!(gate.offer(&mut buf, Progress::Answered(0)), Offer::Read);
@@ -368,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_malformed_body_ends_where_it_is_malformed() {
-        let mut gate = Gate::new(false);
+        let mut gate = Gate::new(false, ClientLimits::default());
         let mut space = [0; 100];
         let mut buf = ReadBuf::new(&mut space);
         assert_eq!(gate.offer(&mut buf, Progress::Answered(0)), Offer::Read);

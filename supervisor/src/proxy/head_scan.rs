@@ -5,7 +5,7 @@
 //! names and values, is left to hyper.
 
 use super::error::ProxyError;
-use super::limits;
+use crate::router::limits::ClientLimits;
 use memchr::{memchr, memrchr};
 
 /// What is known of a head.
@@ -29,8 +29,9 @@ pub(super) enum BodyEnd {
 }
 
 /// Reads one head, in as many pieces as it comes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct HeadScan {
+    limits: ClientLimits,
     /// Where the current line begins, and what of it was looked at.
     line: usize,
     searched: usize,
@@ -41,9 +42,8 @@ pub(super) struct HeadScan {
     codings: Codings,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Codings {
-    #[default]
     None,
     Chunked,
     /// More than that, but the last one is.
@@ -65,6 +65,19 @@ const NOT_CHUNKED: ProxyError = ProxyError::BadRequest("the last transfer coding
 const REST_OF_LINE: usize = 128;
 
 impl HeadScan {
+    pub(super) fn new(limits: ClientLimits) -> Self {
+        Self {
+            limits,
+            line: 0,
+            searched: 0,
+            seen_request_line: false,
+            version_1_0: false,
+            fields: 0,
+            length: None,
+            codings: Codings::None,
+        }
+    }
+
     /// Looks at `bytes`: all of the head so far, from its first byte, and perhaps what follows it.
     pub(super) fn scan(&mut self, bytes: &[u8]) -> Verdict {
         match self.lines(bytes) {
@@ -88,7 +101,7 @@ impl HeadScan {
             let Some((b'\r', line)) = line.split_last() else {
                 return Err(BARE_LF);
             };
-            if end > limits::BUFFER {
+            if end > self.limits.max_head {
                 return Err(self.too_large());
             }
             match (self.seen_request_line, line.is_empty()) {
@@ -113,14 +126,14 @@ impl HeadScan {
             if !begins {
                 return Err(NO_REQUEST);
             }
-            if line.len() > limits::TARGET + REST_OF_LINE {
+            if line.len() > self.limits.max_target + REST_OF_LINE {
                 return Err(match memchr(b' ', &line[..REST_OF_LINE]) {
                     Some(_) => ProxyError::TargetTooLong,
                     None => NO_REQUEST,
                 });
             }
         }
-        if size > limits::BUFFER {
+        if size > self.limits.max_head {
             return Err(self.too_large());
         }
         Ok(())
@@ -154,7 +167,7 @@ impl HeadScan {
             _ => return Err(NO_REQUEST),
         }
         let target = &line[begin + 1..end];
-        if target.len() > limits::TARGET {
+        if target.len() > self.limits.max_target {
             return Err(ProxyError::TargetTooLong);
         }
         if memchr(b'#', target).is_some() {
@@ -165,7 +178,7 @@ impl HeadScan {
 
     fn field(&mut self, line: &[u8]) -> Result<(), ProxyError> {
         self.fields += 1;
-        if self.fields > limits::FIELDS {
+        if self.fields > self.limits.max_fields {
             return Err(ProxyError::HeadTooLarge);
         }
         match line[0] {
@@ -244,7 +257,7 @@ mod tests {
     use super::*;
 
     fn scan(head: &[u8]) -> Verdict {
-        HeadScan::default().scan(head)
+        HeadScan::new(ClientLimits::default()).scan(head)
     }
 
     /// The status of a refusal; 200 for a whole head.
@@ -280,7 +293,7 @@ mod tests {
 
     #[test]
     fn it_does_not_matter_how_the_head_is_cut() {
-        let mut scan = HeadScan::default();
+        let mut scan = HeadScan::new(ClientLimits::default());
         let end = HEAD.len() - 4;
         for length in 0..end {
             assert_eq!(scan.scan(&HEAD[..length]), Verdict::More, "{length}");
@@ -332,15 +345,12 @@ mod tests {
     #[test]
     fn what_cannot_become_a_request_is_not_waited_for() {
         assert_eq!(scan(b"\x16\x03\x01"), Verdict::Refused(NO_REQUEST));
-        assert_eq!(
-            scan(&[b'A'; limits::TARGET * 2]),
-            Verdict::Refused(NO_REQUEST)
-        );
-        let endless = [&b"GET /"[..], &[b'a'; limits::TARGET * 2]].concat();
+        assert_eq!(scan(&[b'A'; 32 * 1024]), Verdict::Refused(NO_REQUEST));
+        let endless = [&b"GET /"[..], &[b'a'; 32 * 1024]].concat();
         assert_eq!(scan(&endless), Verdict::Refused(ProxyError::TargetTooLong));
-        let endless = [&b"GET / HTTP/1.1\r\nX: "[..], &[b'a'; limits::BUFFER]].concat();
+        let endless = [&b"GET / HTTP/1.1\r\nX: "[..], &[b'a'; 64 * 1024]].concat();
         assert_eq!(scan(&endless), Verdict::Refused(ProxyError::HeadTooLarge));
-        let many = "X: 1\r\n".repeat(limits::FIELDS);
+        let many = "X: 1\r\n".repeat(100);
         assert_eq!(status(&many), 431);
     }
 

@@ -39,6 +39,8 @@ pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S, read: Ve
     let state = Arc::clone(&open.state);
     state.multiplexes();
     let io = TokioIo::new(Wire::new(stream, read, Arc::clone(&state)));
+    // As of now, for all requests of the connection.
+    let most = thread.table().limits;
     let streams = Rc::new(Streams {
         client: Rc::new(Client::new(peer, &info)),
         state: Arc::clone(&state),
@@ -60,7 +62,7 @@ pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S, read: Ve
         .initial_stream_window_size(limits::STREAM_WINDOW)
         .initial_connection_window_size(limits::CONNECTION_WINDOW)
         .max_send_buf_size(limits::BUFFER)
-        .max_header_list_size(limits::BUFFER as u32)
+        .max_header_list_size(u32::try_from(most.max_head).unwrap_or(u32::MAX))
         .enable_connect_protocol()
         .serve_connection(io, service);
     let mut connection = pin!(connection);
@@ -199,7 +201,8 @@ async fn serve_stream(
     let unanswered = Unanswered(Some(&streams));
     let open = Rc::new(OpenStream::new(&streams.thread, &streams));
     let markup = Markup::accepted(request.headers());
-    let mut response = match translate::request(&mut request) {
+    let max_fields = streams.thread.table().limits.max_fields;
+    let mut response = match translate::request(&mut request, max_fields) {
         Err(error) => pages::failure(&error, markup, None),
         Ok(kind) => {
             let conversation = Conversation {

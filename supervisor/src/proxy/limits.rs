@@ -2,18 +2,10 @@
 
 use std::time::Duration;
 
-/// From accept, or from the first byte of a later request, to the end of its head.
-pub(super) const HEAD: Duration = Duration::from_secs(15);
 /// From accept to the end of a header of the PROXY protocol, which comes at once.
 pub(super) const PROXY_HEADER: Duration = Duration::from_secs(5);
 /// From there to the end of a TLS handshake.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Between two requests.
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Without a byte of a request body that we wait for.
-pub(super) const BODY_IDLE: Duration = Duration::from_secs(30);
-/// Without a byte of a response that the client takes.
-pub(super) const WRITE_IDLE: Duration = Duration::from_secs(30);
 /// Reading on after the last word, when the client may still be sending.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
 /// Bytes read in that time.
@@ -24,12 +16,8 @@ pub(super) const PEER_CHECK: Duration = Duration::from_millis(500);
 pub(super) const LOOK_AROUND: Duration = Duration::from_millis(250);
 /// Idle connections live on for so long when the proxy is to stop, and get one more answer.
 pub(super) const DRAIN_IDLE: Duration = Duration::from_millis(500);
-/// Head of a request or response, and what is read ahead of a body.
+/// Head of a response, what is read ahead of a body, what is held of later requests.
 pub(super) const BUFFER: usize = 64 * 1024;
-/// Request target, in bytes (RFC 9112 section 3 asks for 8000 at least).
-pub(super) const TARGET: usize = 16 * 1024;
-/// Fields of a request head.
-pub(super) const FIELDS: usize = 100;
 /// Of a request body, kept for a second try.
 pub(super) const REPLAY: usize = 64 * 1024;
 /// Of a request body that is kept: bytes written and read at a time.

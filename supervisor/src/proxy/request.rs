@@ -130,7 +130,14 @@ async fn forward(
     let on_upgrade = upgrade::wanted(&mut request);
     let (mut head, body) = request.into_parts();
     framing::check(&head.headers)?;
-    let target = match target::check(&head.method, &head.uri, head.version, &mut head.headers)? {
+    let longest = thread.table().limits.max_target;
+    let target = match target::check(
+        &head.method,
+        &head.uri,
+        head.version,
+        &mut head.headers,
+        longest,
+    )? {
         Target::Path(target) => target,
         Target::Server => {
             conversation.state.request_ended();
@@ -207,6 +214,9 @@ async fn forward(
                 body.set_trailers(Trailers::Pass);
             }
             refuse_early(app).map_err(|error| failed(error, None))?;
+            if let Some(most) = app.spec.max_body {
+                body.set_limit(most).map_err(|error| failed(error, None))?;
+            }
             let wait = if app.spec.buffering && on_upgrade.is_none() {
                 ReadAhead::Wait
             } else {

@@ -7,7 +7,8 @@ use super::hop::{Peer, has_connection_option};
 use super::rewrite::{Client, clean, hand_over};
 use super::target::{self, Target};
 use crate::fuzz::fuzz;
-use crate::router::message::{Handover, ListenerInfo};
+use crate::router::limits::ClientLimits;
+use crate::router::message::{Greeting, Handover, ListenerInfo};
 use crate::router::urlmap::{Matched, path_info};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
@@ -151,7 +152,14 @@ fn connection() -> impl Strategy<Value = Vec<u8>> {
 fn rewritten(heard: &Heard) -> Option<HeaderMap> {
     let mut headers = heard.headers.clone();
     framing::check(&headers).ok()?;
-    let target = target::check(&heard.method, &heard.uri, heard.version, &mut headers).ok()?;
+    let target = target::check(
+        &heard.method,
+        &heard.uri,
+        heard.version,
+        &mut headers,
+        ClientLimits::default().max_target,
+    )
+    .ok()?;
     let Target::Path(target) = target else {
         return None;
     };
@@ -162,7 +170,7 @@ fn rewritten(heard: &Heard) -> Option<HeaderMap> {
         scheme: "http".into(),
         server_name: "localhost".into(),
         server_port: 1,
-        greeting: Default::default(),
+        greeting: Greeting::default(),
     };
     let client = Client::new(None, &listener);
     let said = clean(&mut headers, Peer::Untrusted);

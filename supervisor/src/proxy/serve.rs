@@ -35,6 +35,9 @@ const ACCEPT_LOOK: Duration = Duration::from_millis(250);
 /// A thread with this many connections more than another leaves new ones to that.
 const SHARE_SLACK: usize = 4;
 
+/// Fields of a head that hyper takes without being told; more cost an allocation.
+const HYPERS_FIELDS: usize = 100;
+
 /// A listener that a runtime watches.
 #[derive(Debug)]
 pub(super) enum Acceptor {
@@ -113,7 +116,9 @@ pub(super) async fn accept(thread: Rc<Thread>, acceptor: Acceptor, info: Listene
 
 fn must_pause(thread: &Thread) -> Option<Duration> {
     let shared = &thread.shared;
-    if shared.open_connections() >= shared.max_open {
+    let configured = thread.table().limits.max_connections;
+    let most = configured.map_or(shared.max_open, |most| most.min(shared.max_open));
+    if shared.open_connections() >= most {
         return Some(NO_ROOM_PAUSE);
     }
     let mine = shared.open[thread.index].load(Ordering::Relaxed);
@@ -160,7 +165,9 @@ pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S) {
         Some(_) => Logged::Yes,
         None => Logged::No,
     };
-    let io = ClientIo::new(stream, std::sync::Arc::clone(&state), logged);
+    // As of now, for all requests of the connection; its times are those of the table in force.
+    let limits = thread.table().limits;
+    let io = ClientIo::new(stream, std::sync::Arc::clone(&state), logged, limits);
     let io = TokioIo::new(io);
     let conversation = Rc::new(Conversation {
         client: Rc::new(Client::new(peer, &info)),
@@ -169,10 +176,14 @@ pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S) {
         thread: Rc::clone(&thread),
     });
     let service = service_fn(move |request| answer(Rc::clone(&conversation), request));
-    let mut connection = Builder::new()
+    let mut builder = Builder::new();
+    if limits.max_fields > HYPERS_FIELDS {
+        builder.max_headers(limits.max_fields);
+    }
+    let mut connection = builder
         // Ours are `ConnectionState`'s: hyper's one timer cannot tell an idle client from a slow one.
         .header_read_timeout(None)
-        .max_buf_size(limits::BUFFER)
+        .max_buf_size(limits::BUFFER.max(limits.max_head))
         .serve_connection(io, service)
         .with_upgrades();
     let ended = std::future::poll_fn(|cx| {

@@ -4,6 +4,7 @@ use super::forwarded::Trust;
 use super::queue::AppQueue;
 use super::suspects::Suspects;
 use super::upstream::{Lease, Upstream};
+use crate::router::limits::ClientLimits;
 use crate::router::message::{App as Spec, Table};
 use crate::router::urlmap::Router;
 use std::collections::{HashMap, HashSet};
@@ -17,6 +18,7 @@ pub(super) struct Snapshot {
     pub(super) apps: HashMap<String, Arc<App>>,
     pub(super) debug: bool,
     pub(super) trust: Trust,
+    pub(super) limits: ClientLimits,
     workers: HashSet<u64>,
 }
 
@@ -129,6 +131,7 @@ impl Keeper {
             apps,
             debug: table.debug,
             trust: Trust::parse(&table.trusted_proxy),
+            limits: table.limits,
             workers,
         }
     }

@@ -4,6 +4,7 @@ use super::body::{BodyError, ResponseBody};
 use super::connection::{ConnectionState, Phase};
 use super::http2::Streams;
 use super::thread::Thread;
+use crate::router::limits::ClientLimits;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::cell::{Cell, RefCell};
@@ -24,8 +25,8 @@ pub(super) struct Watched {
 
 impl Watched {
     /// Called a few times a second. An answer that the client does not take is given up, and its worker is free.
-    pub(super) fn look(&self, now: u64) {
-        self.state.look(now);
+    pub(super) fn look(&self, now: u64, limits: &ClientLimits) {
+        self.state.look(now, limits);
         if self.state.closing() && !self.stuck.get() && self.body.borrow().is_some() {
             self.body.take();
             self.stuck.set(true);

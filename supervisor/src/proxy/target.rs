@@ -1,7 +1,6 @@
 //! What a request asks for and whom: request target and Host, checked and never repaired (RFC 9112 section 3).
 
 use super::error::ProxyError;
-use super::limits;
 use http::header::HOST;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
@@ -25,6 +24,7 @@ pub(super) fn check(
     uri: &Uri,
     version: Version,
     headers: &mut HeaderMap,
+    longest: usize,
 ) -> Result<Target, ProxyError> {
     if method == Method::CONNECT || method == Method::TRACE {
         return Err(ProxyError::MethodNotAllowed);
@@ -33,7 +33,7 @@ pub(super) fn check(
     let Some(target) = uri.path_and_query() else {
         return Err(ProxyError::BadRequest("the request target is no path"));
     };
-    if target.as_str().len() > limits::TARGET {
+    if target.as_str().len() > longest {
         return Err(ProxyError::TargetTooLong);
     }
     match (uri.scheme(), uri.authority()) {
@@ -147,13 +147,15 @@ fn is_port(rest: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    const LONGEST: usize = 16 * 1024;
+
     fn checked(method: Method, target: &str, hosts: &[&str]) -> Result<(Target, HeaderMap), u16> {
         let mut headers = HeaderMap::new();
         for host in hosts {
             headers.append(HOST, host.parse().unwrap());
         }
         let uri: Uri = target.parse().unwrap();
-        check(&method, &uri, Version::HTTP_11, &mut headers)
+        check(&method, &uri, Version::HTTP_11, &mut headers, LONGEST)
             .map(|target| (target, headers))
             .map_err(|error| error.status().as_u16())
     }
@@ -205,7 +207,16 @@ mod tests {
     #[test]
     fn http_1_0_may_come_without_host() {
         let uri: Uri = "/".parse().unwrap();
-        assert!(check(&Method::GET, &uri, Version::HTTP_10, &mut HeaderMap::new()).is_ok());
+        assert!(
+            check(
+                &Method::GET,
+                &uri,
+                Version::HTTP_10,
+                &mut HeaderMap::new(),
+                LONGEST
+            )
+            .is_ok()
+        );
     }
 
     #[test]
@@ -236,7 +247,7 @@ mod tests {
         );
         assert_eq!(checked(Method::CONNECT, "a:1", &["a"]).err(), Some(405));
         assert_eq!(checked(Method::TRACE, "/", &["a"]).err(), Some(405));
-        let long = format!("/{}", "a".repeat(limits::TARGET));
+        let long = format!("/{}", "a".repeat(LONGEST));
         assert_eq!(checked(Method::GET, &long, &["a"]).err(), Some(414));
     }
 }

@@ -194,8 +194,9 @@ impl Thread {
         let now = self.clock.tick();
         let draining = self.shared.is_draining();
         let hurried = self.shared.hurried.load(Ordering::Relaxed);
+        let table = self.table();
         for state in self.connections.borrow().values() {
-            state.look(now);
+            state.look(now, &table.limits);
             let quiet = matches!(state.phase(), Phase::Idle | Phase::Fresh);
             let old = state.age(now) >= limits::DRAIN_IDLE.as_millis() as u64;
             if hurried && quiet && old || draining && state.is_multiplexed() {
@@ -203,9 +204,8 @@ impl Thread {
             }
         }
         for stream in self.streams.borrow().values() {
-            stream.look(now);
+            stream.look(now, &table.limits);
         }
-        let table = self.table();
         self.pool.clean(now, |worker| table.names(worker));
         if draining && self.is_empty() {
             self.ended.notify_one();

@@ -5,7 +5,6 @@
 
 use super::body::ResponseBody;
 use super::error::ProxyError;
-use super::limits;
 use super::pages::{self, Markup};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -29,8 +28,11 @@ pub(super) enum Kind {
 /// # Errors
 /// 400 for an authority that two fields disagree about, 405 for CONNECT, 431 for too many fields, 501 for a protocol other than
 /// `websocket`.
-pub(super) fn request<B: Body>(request: &mut Request<B>) -> Result<Kind, ProxyError> {
-    if request.headers().len() > limits::FIELDS {
+pub(super) fn request<B: Body>(
+    request: &mut Request<B>,
+    max_fields: usize,
+) -> Result<Kind, ProxyError> {
+    if request.headers().len() > max_fields {
         return Err(ProxyError::HeadTooLarge);
     }
     let protocol = request.extensions_mut().remove::<Protocol>();
@@ -125,6 +127,8 @@ mod tests {
     use bytes::Bytes;
     use http_body_util::{Empty, Full};
 
+    const MAX_FIELDS: usize = 100;
+
     fn translated(
         method: &str,
         uri: &str,
@@ -135,7 +139,7 @@ mod tests {
             asked = asked.header(*name, *value);
         }
         let mut asked = asked.body(Empty::new()).unwrap();
-        match request(&mut asked) {
+        match request(&mut asked, MAX_FIELDS) {
             Ok(_) => Ok(asked),
             Err(error) => Err(error.status().as_u16()),
         }
@@ -157,7 +161,7 @@ mod tests {
     #[test]
     fn a_body_of_unknown_length_is_announced() {
         let mut asked = Request::new(Full::new(Bytes::from_static(b"x")));
-        request(&mut asked).unwrap();
+        request(&mut asked, MAX_FIELDS).unwrap();
         assert_eq!(asked.headers()[TRANSFER_ENCODING], "chunked");
         let none = translated("POST", "https://a/", &[]).unwrap();
         assert!(!none.headers().contains_key(TRANSFER_ENCODING));
@@ -173,7 +177,7 @@ mod tests {
                 .extension(Protocol::from_static(protocol))
                 .body(Empty::<Bytes>::new())
                 .unwrap();
-            request(&mut asked).map(|kind| (kind, asked))
+            request(&mut asked, MAX_FIELDS).map(|kind| (kind, asked))
         };
         assert!(connect("connect-udp").is_err());
         let (kind, asked) = connect("websocket").unwrap();
@@ -198,7 +202,7 @@ mod tests {
 
     #[test]
     fn too_many_fields_are_refused() {
-        let names: Vec<String> = (0..=limits::FIELDS).map(|n| format!("x-{n}")).collect();
+        let names: Vec<String> = (0..=MAX_FIELDS).map(|n| format!("x-{n}")).collect();
         let fields: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
         assert_eq!(translated("GET", "https://a/", &fields).err(), Some(431));
     }

@@ -3,6 +3,7 @@
 //! The supervisor says *what is* by whole, versioned tables; the proxy answers with acknowledgements,
 //! demands and statistics. The proxy never learns how things came to be.
 
+use super::limits::ClientLimits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -157,6 +158,8 @@ pub struct Table {
     pub debug: bool,
     /// Networks (CIDR) whose `X-Forwarded-*` are believed; `unix` for clients on unix listeners.
     pub trusted_proxy: Vec<String>,
+    #[serde(default)]
+    pub limits: ClientLimits,
 }
 
 /// One level of routing. Levels are matched one after the other, as nested urlmaps are.
@@ -202,6 +205,9 @@ pub struct App {
     /// A request's body is read to its end before a worker is taken.
     #[serde(default)]
     pub buffering: bool,
+    /// Bytes of a request body; more is answered with 413. None: no limit.
+    #[serde(default)]
+    pub max_body: Option<u64>,
     /// It may get more processes: say soon when requests wait.
     #[serde(default)]
     pub scales: bool,

@@ -28,6 +28,7 @@ pub fn table<'a>(version: u64, plan: &Plan, apps: impl Iterator<Item = AppView<'
         apps,
         debug: plan.debug,
         trusted_proxy: plan.trusted_proxy.clone(),
+        limits: plan.limits,
     }
 }
 
@@ -57,6 +58,7 @@ fn app(view: &AppView) -> App {
         queue_timeout_ms: millis(settings.queue_timeout),
         request_timeout_ms: settings.request_timeout.map(millis),
         buffering: view.spec.buffers_requests(),
+        max_body: settings.max_body,
         scales: settings.most_processes() > settings.processes,
         last_death: view.last_death.cloned(),
         suspects: view.suspects.clone(),

@@ -1,5 +1,6 @@
 //! A proxy process under test, with the test as its supervisor.
 
+use paster::router::limits::ClientLimits;
 use paster::router::message::{
     AccessLog, App, FromProxy, Handover, Hello, ListenerInfo, Route, RouteNode, Serving, Table,
     ToProxy, Worker, WorkerAddress,
@@ -211,6 +212,7 @@ pub(crate) fn app(workers: Vec<Worker>) -> App {
         queue_timeout_ms: 10_000,
         request_timeout_ms: None,
         buffering: false,
+        max_body: None,
         scales: false,
         last_death: None,
         suspects: Vec::new(),
@@ -225,6 +227,7 @@ pub(crate) fn site(app: App) -> Table {
         apps: [("app".to_owned(), app)].into(),
         debug: false,
         trusted_proxy: Vec::new(),
+        limits: ClientLimits::default(),
     }
 }
 

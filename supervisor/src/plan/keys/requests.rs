@@ -1,7 +1,8 @@
 //! What the proxy does with the requests of an app.
 
 use super::{Key, Scope, StripPrefix};
-use crate::plan::units::switch;
+use crate::plan::units::{show_size, switch};
+use crate::plan::values::optional_size;
 use crate::router::message::Handover;
 
 pub(super) static KEYS: &[Key] = &[
@@ -26,6 +27,12 @@ pub(super) static KEYS: &[Key] = &[
             Some(shown.to_owned())
         },
     },
+    app_optional!(
+        max_body,
+        optional_size,
+        show_size,
+        "bytes of a request body; more gets 413"
+    ),
     Key {
         name: "strip_prefix",
         scope: Scope::App,

@@ -1,0 +1,177 @@
+//! Clients that are slow, silent or too large: each has its status, and none of them costs the others anything.
+
+use crate::harness::http::Connection;
+use crate::harness::{Paster, Site};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A server that answers each request with `answer`, in a thread for each connection.
+fn backend(answer: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let answer = Arc::new(answer);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = Arc::clone(&answer);
+            std::thread::spawn(move || serve(stream, &*answer));
+        }
+    });
+    address
+}
+
+fn serve(mut stream: TcpStream, answer: &(impl Fn(&mut TcpStream) + ?Sized)) {
+    let mut seen = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(count @ 1..) = stream.read(&mut buffer) {
+        seen.extend_from_slice(&buffer[..count]);
+        if seen.windows(4).any(|part| part == b"\r\n\r\n") {
+            seen.clear();
+            answer(&mut stream);
+        }
+    }
+}
+
+fn ok(stream: &mut TcpStream) {
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+}
+
+fn front(backend: SocketAddr, settings: &str) -> Paster {
+    let ini = format!(
+        "[server:main]\nuse = egg:waitress#main\nhost = 127.0.0.1\nport = 0\n\
+         [app:main]\nuse = http://{backend}\n[isolate]\nthreads = 100\n{settings}\n"
+    );
+    Site::new().ini(&ini).serve()
+}
+
+fn status(paster: &Paster, pieces: &[&[u8]]) -> u16 {
+    let mut connection = paster.connect();
+    for piece in pieces {
+        // Who was refused need not listen to the rest.
+        let _ = connection.send(piece);
+    }
+    connection.response().expect("an answer").status
+}
+
+#[test]
+fn clients_that_send_their_heads_slowly_hinder_nobody() {
+    let paster = front(backend(ok), "head_timeout = 2s");
+    let mut slow: Vec<Connection> = (0..300)
+        .map(|_| {
+            let mut connection = paster.connect();
+            connection
+                .send(b"GET / HTTP/1.1\r\nHost: a\r\nX-A: ")
+                .expect("it reads");
+            connection
+        })
+        .collect();
+    let mut answered = 0;
+    while answered < slow.len() {
+        assert_eq!(paster.text("/"), "ok");
+        for connection in slow.iter_mut().skip(answered).take(20) {
+            let _ = connection.send(b"a");
+            assert_eq!(connection.response().expect("an answer").status, 408);
+            assert_eq!(connection.rest().unwrap_or_default(), b"");
+            answered += 1;
+        }
+    }
+}
+
+#[test]
+fn silent_and_idle_connections_are_closed_without_a_word() {
+    let paster = front(
+        backend(ok),
+        "head_timeout = 500ms\nkeep_alive_timeout = 500ms",
+    );
+    assert_eq!(paster.connect().rest().expect("the end"), b"");
+    let mut idle = paster.connect();
+    assert_eq!(idle.get("/").expect("an answer").status, 200);
+    assert_eq!(idle.rest().expect("the end"), b"");
+}
+
+#[test]
+fn a_body_that_does_not_come_is_not_waited_for() {
+    let paster = front(backend(|_| {}), "body_timeout = 500ms");
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+    assert_eq!(status(&paster, &[head, b"abc"]), 408);
+}
+
+#[test]
+fn a_client_that_does_not_read_loses_its_connection() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let ended = Arc::clone(&broken);
+    let endless = move |stream: &mut TcpStream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n");
+        while stream.write_all(&[b'x'; 16 * 1024]).is_ok() {}
+        ended.store(true, Ordering::SeqCst);
+    };
+    let paster = front(backend(endless), "write_timeout = 500ms");
+    let mut stuck = paster.connect();
+    stuck
+        .send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("it reads");
+    paster.wait_for("the backend is let go", || broken.load(Ordering::SeqCst));
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_before_it_is_sent() {
+    let paster = front(backend(ok), "max_body = 1K");
+    let post = |fields: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
+    let announced = post("Content-Length: 1025\r\nExpect: 100-continue");
+    let mut connection = paster.connect();
+    connection.send(announced.as_bytes()).expect("it reads");
+    // Not even an interim answer.
+    assert_eq!(connection.head().expect("an answer").status, 413);
+    let chunked = post("Transfer-Encoding: chunked");
+    let chunk = [&b"400\r\n"[..], &[b'x'; 1024], b"\r\n"].concat();
+    let last = b"1\r\nx\r\n0\r\n\r\n";
+    assert_eq!(status(&paster, &[chunked.as_bytes(), &chunk, last]), 413);
+    let fits = post("Content-Length: 1024");
+    assert_eq!(status(&paster, &[fits.as_bytes(), &[b'x'; 1024]]), 200);
+}
+
+#[test]
+fn heads_over_the_configured_sizes_are_refused() {
+    let settings = "max_target = 1K\nmax_head = 8K\nmax_fields = 200";
+    let paster = front(backend(ok), settings);
+    let target = |length: usize| format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(length));
+    assert_eq!(status(&paster, &[target(1000).as_bytes()]), 200);
+    assert_eq!(status(&paster, &[target(1100).as_bytes()]), 414);
+    let fields = |count: usize, length: usize| {
+        let field = format!("X-A: {}\r\n", "a".repeat(length));
+        format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", field.repeat(count))
+    };
+    assert_eq!(status(&paster, &[fields(150, 10).as_bytes()]), 200);
+    assert_eq!(status(&paster, &[fields(250, 10).as_bytes()]), 431);
+    assert_eq!(status(&paster, &[fields(1, 9000).as_bytes()]), 431);
+}
+
+#[test]
+fn connections_over_the_limit_wait_for_their_turn() {
+    let paster = front(backend(ok), "max_connections = 2");
+    let mut first = paster.connect();
+    let mut second = paster.connect();
+    assert_eq!(first.get("/").expect("an answer").status, 200);
+    assert_eq!(second.get("/").expect("an answer").status, 200);
+    let third = paster.get_in_background("/");
+    assert_eq!(first.get("/").expect("an answer").status, 200);
+    assert!(!third.is_finished());
+    drop(first);
+    let answer = third.join().expect("it ran").expect("an answer");
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
+fn a_reload_changes_the_limits() {
+    let mut paster = front(backend(ok), "max_target = 1K");
+    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(2000));
+    assert_eq!(status(&paster, &[long.as_bytes()]), 414);
+    let text = paster
+        .site()
+        .text()
+        .replace("max_target = 1K", "max_target = 4K");
+    paster.edit(|site| site.ini(&text));
+    paster.command(&["reload"]).succeeded();
+    assert_eq!(status(&paster, &[long.as_bytes()]), 200);
+}
