@@ -97,9 +97,10 @@ pub async fn connect(socket: &Path) -> Result<UnixStream, ControlError> {
     UnixStream::connect(socket)
         .await
         .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ControlError::NotRunning(socket.to_path_buf())
-            }
+            // The last: whoever listened was killed before the connection was accepted.
+            io::ErrorKind::NotFound
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset => ControlError::NotRunning(socket.to_path_buf()),
             _ => ControlError::Connect {
                 path: socket.to_path_buf(),
                 error,
