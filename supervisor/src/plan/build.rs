@@ -192,8 +192,9 @@ impl Builder<'_> {
         })
     }
 
-    /// The file that was given, if the request names one that can be read; if not, resolving the app says why.
-    fn document(&self) -> Option<Document> {
+    /// The file that was given, if the request names one. None with a problem pushed where it cannot be read: it may be for a
+    /// moment only, and what is resolved then would have the app and not where to listen.
+    fn document(&mut self) -> Option<Document> {
         let uri = uri::from_argument(&self.request.config);
         let (scheme, rest) = uri.split_once(':')?;
         if !scheme.eq_ignore_ascii_case("config") {
@@ -201,7 +202,9 @@ impl Builder<'_> {
         }
         let (path, _) = uri::split_fragment(rest);
         let path = uri::config_path(path, Some(&self.request.relative_to.to_string_lossy()))?;
-        Document::read(path).ok()
+        Document::read(path)
+            .map_err(|problems| self.problems.extend(problems))
+            .ok()
     }
 
     fn resolve(&mut self, query: &Query) -> Option<Resolved> {
