@@ -57,7 +57,7 @@ class Villain(Actor):
 def factory(global_conf, version="1", broken=None):
     if broken and os.path.exists(broken):
         os._exit(1)
-    return Villain(version)
+    return Villain(version, ill=None)
 """
 
 
