@@ -194,12 +194,17 @@ class Harm:
         except ProcessLookupError:
             pass
 
+    def one_of(self, names):
+        """One worker of these apps; at times none of them has one."""
+        workers = self.workers(names)
+        return [self.dice.choice(workers)] if workers else []
+
     def kill_worker(self):
-        for pid in self.dice.sample(self.workers(tuple(HARMFUL) + OUTLAWS), 1):
+        for pid in self.one_of(tuple(HARMFUL) + OUTLAWS):
             self.kill(pid)
 
     def kill_keeper(self):
-        for pid in self.dice.sample(self.workers(HARMFUL), 1):
+        for pid in self.one_of(HARMFUL):
             try:
                 with open("/proc/%d/stat" % pid) as stream:
                     keeper = int(stream.read().rsplit(")", 1)[1].split()[1])
@@ -209,7 +214,7 @@ class Harm:
                 self.kill(keeper)
 
     def freeze_worker(self):
-        for pid in self.dice.sample(self.workers(("hangs",)), 1):
+        for pid in self.one_of(("hangs",)):
             try:
                 os.kill(pid, signal.SIGSTOP)
             except ProcessLookupError:
