@@ -47,6 +47,11 @@ impl<S: ClientStream> ClientIo<S> {
         }
     }
 
+    /// Waits until there may be something to read.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_readable(cx)
+    }
+
     /// The stream, with what was read, of a client that speaks HTTP/2.
     pub(super) fn into_http2(self) -> Option<(S, Vec<u8>)> {
         let read = self.preface?;
@@ -244,6 +249,7 @@ impl<S: ClientStream> AsyncWrite for ClientIo<S> {
             // It goes on in another language.
             return Poll::Ready(Ok(()));
         }
+        this.state.is_leaving();
         if this.state.phase() != Phase::Lingering {
             this.state.set_last_line(this.gate.line());
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;

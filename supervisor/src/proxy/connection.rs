@@ -54,6 +54,8 @@ pub(super) struct Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
+    /// Nothing happens: give back what only a conversation needs.
+    Rest,
     /// A deadline has passed: close, nobody is owed an answer.
     Close,
     /// The head of a request has begun and takes too long.
@@ -91,6 +93,10 @@ pub(super) struct ConnectionState {
     pub(super) interim: Interim,
     linger: AtomicBool,
     finish: AtomicBool,
+    /// Buffers are held for what is said: true between two rests.
+    at_work: AtomicBool,
+    may_rest: AtomicBool,
+    leaving: AtomicBool,
     /// HTTP/2: there is a way to say that no more requests are taken.
     multiplexes: AtomicBool,
     waker: OnceLock<Waker>,
@@ -139,6 +145,9 @@ impl ConnectionState {
             interim: Interim::default(),
             linger: AtomicBool::new(false),
             finish: AtomicBool::new(false),
+            at_work: AtomicBool::new(false),
+            may_rest: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             multiplexes: AtomicBool::new(false),
             waker: OnceLock::new(),
             body_reader: Mutex::new(None),
@@ -321,6 +330,26 @@ impl ConnectionState {
         self.wake();
     }
 
+    /// What the conversation needs is there from now on, or gone.
+    pub(super) fn set_at_work(&self, at_work: bool) {
+        self.at_work.store(at_work, Relaxed);
+    }
+
+    /// The last word was said, but for saying that.
+    pub(super) fn is_leaving(&self) {
+        self.leaving.store(true, Relaxed);
+    }
+
+    /// Whether nothing has happened for a moment, nothing is on its way in either direction, and more may come.
+    pub(super) fn take_may_rest(&self) -> bool {
+        self.may_rest.load(Relaxed)
+            && self.may_rest.swap(false, Relaxed)
+            && self.phase() == Phase::Idle
+            && self.write_blocked.load(Relaxed) == 0
+            && !self.interim.waits()
+            && !self.leaving.load(Relaxed)
+    }
+
     pub(super) fn multiplexes(&self) {
         self.multiplexes.store(true, Relaxed);
     }
@@ -364,6 +393,10 @@ impl ConnectionState {
         self.look_at_body(now, limits);
         match self.due(now, limits) {
             Due::Nothing => {}
+            Due::Rest => {
+                self.may_rest.store(true, Relaxed);
+                self.wake();
+            }
             Due::Close => self.close(),
             Due::RefuseHead => {
                 self.head_is_late.store(true, Relaxed);
@@ -394,7 +427,11 @@ impl ConnectionState {
         };
         let age = self.age(now);
         if age < limit {
-            Due::Nothing
+            let idle = self.phase() == Phase::Idle && age >= limits::REST.as_millis() as u64;
+            match idle && self.at_work.load(Relaxed) {
+                true => Due::Rest,
+                false => Due::Nothing,
+            }
         } else if self.phase() == Phase::Head && age < limit + REFUSAL_MS {
             Due::RefuseHead
         } else {
@@ -447,6 +484,27 @@ mod tests {
         state.enter(Phase::Idle);
         assert_eq!(due(&state, 74), Due::Nothing);
         assert_eq!(due(&state, 75), Due::Close);
+    }
+
+    #[test]
+    fn an_idle_connection_rests_if_nothing_is_on_its_way() {
+        let state = state();
+        state.set_at_work(true);
+        assert_eq!(due(&state, 1), Due::Nothing);
+        state.enter(Phase::Idle);
+        assert_eq!(due(&state, 0), Due::Nothing);
+        assert_eq!(due(&state, 1), Due::Rest);
+        let look = || state.look(state.clock.now() + 1000, &ClientLimits::default());
+        assert!(!state.take_may_rest());
+        state.write_blocks();
+        look();
+        assert!(!state.take_may_rest());
+        state.write_progress();
+        look();
+        assert!(state.take_may_rest());
+        assert!(!state.take_may_rest());
+        state.set_at_work(false);
+        assert_eq!(due(&state, 1), Due::Nothing);
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub(super) const LINGER: Duration = Duration::from_secs(2);
 pub(super) const LINGER_BYTES: usize = 1 << 20;
 /// A request that runs for so long has its client looked after.
 pub(super) const PEER_CHECK: Duration = Duration::from_millis(500);
+/// A connection between two requests gives back its buffers after this time.
+pub(super) const REST: Duration = Duration::from_millis(500);
 /// Between two looks at all connections of a thread.
 pub(super) const LOOK_AROUND: Duration = Duration::from_millis(250);
 /// Idle connections live on for so long when the proxy is to stop, and get one more answer.

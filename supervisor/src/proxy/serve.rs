@@ -2,6 +2,7 @@
 
 use super::access_log::Entry;
 use super::client_io::{ClientIo, Logged};
+use super::connection::ConnectionState;
 use super::greet::greet;
 use super::http2;
 use super::inherited::Listener;
@@ -10,19 +11,22 @@ use super::request::{Conversation, answer};
 use super::rewrite::Client;
 use super::socket::{ClientStream, Socket};
 use super::thread::{OpenConnection, Thread};
+use crate::router::limits::ClientLimits;
 use crate::router::message::ListenerInfo;
 use crate::sys::shortage::Complaints;
 use http::StatusCode;
-use hyper::server::conn::http1::Builder;
+use hyper::server::conn::http1::{Builder, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
+use tokio::io::AsyncWrite;
 use tokio::net::{TcpListener, UnixListener};
 
 /// While there is no room for another connection, or this thread has more than its share.
@@ -154,28 +158,81 @@ pub(super) struct Arrival {
 
 /// Speaks HTTP/1 with a client, to the end of the connection.
 pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S) {
-    let Arrival {
-        thread,
-        info,
-        open,
-        peer,
-    } = arrival;
-    let state = std::sync::Arc::clone(&open.state);
-    let logged = match &thread.shared.log {
+    let state = Arc::clone(&arrival.open.state);
+    let logged = match &arrival.thread.shared.log {
         Some(_) => Logged::Yes,
         None => Logged::No,
     };
     // As of now, for all requests of the connection; its times are those of the table in force.
-    let limits = thread.table().limits;
-    let io = ClientIo::new(stream, std::sync::Arc::clone(&state), logged, limits);
-    let io = TokioIo::new(io);
+    let limits = arrival.thread.table().limits;
     let conversation = Rc::new(Conversation {
-        client: Rc::new(Client::new(peer, &info)),
-        state: std::sync::Arc::clone(&state),
-        info: Rc::clone(&info),
-        thread: Rc::clone(&thread),
+        client: Rc::new(Client::new(arrival.peer, &arrival.info)),
+        state: Arc::clone(&state),
+        info: Rc::clone(&arrival.info),
+        thread: Rc::clone(&arrival.thread),
     });
-    let service = service_fn(move |request| answer(Rc::clone(&conversation), request));
+    let mut io = ClientIo::new(stream, state, logged, limits);
+    while rest(&mut io, &conversation.state).await == Roused::ByClient {
+        // Boxed, so that a connection at rest needs no room for it.
+        match Box::pin(converse(&conversation, io, &limits)).await {
+            Turn::Rests(resting) => io = resting,
+            Turn::SpeaksHttp2(stream, read) => {
+                return Box::pin(http2::serve(arrival, stream, read)).await;
+            }
+            Turn::Over => return,
+        }
+    }
+}
+
+/// How a rest ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Roused {
+    /// There is something to read, if only the end.
+    ByClient,
+    /// The connection was closed.
+    ByUs,
+}
+
+/// Waits for the first byte, or the next, with nothing but the socket.
+async fn rest<S: ClientStream>(io: &mut ClientIo<S>, state: &ConnectionState) -> Roused {
+    let mut finishing = false;
+    std::future::poll_fn(|cx| {
+        state.remember(cx.waker());
+        finishing |= state.take_finish();
+        if state.closing() {
+            Poll::Ready(Roused::ByUs)
+        } else if finishing {
+            Pin::new(&mut *io).poll_shutdown(cx).map(|_| Roused::ByUs)
+        } else {
+            io.poll_readable(cx).map(|_| Roused::ByClient)
+        }
+    })
+    .await
+}
+
+/// What comes after a piece of conversation.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and a box would cost each rest an allocation"
+)]
+enum Turn<S> {
+    /// Nothing, for now.
+    Rests(ClientIo<S>),
+    SpeaksHttp2(S, Vec<u8>),
+    Over,
+}
+
+/// Answers requests, until there are none for a while.
+async fn converse<S: ClientStream>(
+    conversation: &Rc<Conversation>,
+    io: ClientIo<S>,
+    limits: &ClientLimits,
+) -> Turn<S> {
+    let state = &conversation.state;
+    let service = {
+        let conversation = Rc::clone(conversation);
+        service_fn(move |request| answer(Rc::clone(&conversation), request))
+    };
     let mut builder = Builder::new();
     if limits.max_fields > HYPERS_FIELDS {
         builder.max_headers(limits.max_fields);
@@ -184,44 +241,52 @@ pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S) {
         // Ours are `ConnectionState`'s: hyper's one timer cannot tell an idle client from a slow one.
         .header_read_timeout(None)
         .max_buf_size(limits::BUFFER.max(limits.max_head))
-        .serve_connection(io, service)
+        .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
+    state.set_at_work(true);
     let ended = std::future::poll_fn(|cx| {
-        state.remember(cx.waker());
         if state.take_finish() {
             Pin::new(&mut connection).graceful_shutdown();
         }
         match Pin::new(&mut connection).poll(cx) {
-            Poll::Pending if state.closing() => Poll::Ready(Ok(())),
-            other => other,
+            Poll::Pending if state.closing() => Poll::Ready(Some(Ok(()))),
+            Poll::Pending if state.take_may_rest() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
         }
     })
     .await;
-    if state.is_multiplexed() {
-        let parts = connection.into_parts();
-        let http2 = parts.and_then(|parts| parts.io.into_inner().into_http2());
-        if let Some((stream, read)) = http2 {
-            let arrival = Arrival {
-                thread,
-                info,
-                open,
-                peer,
-            };
-            // Boxed, so that those who speak HTTP/1 need no room for it.
-            Box::pin(http2::serve(arrival, stream, read)).await;
+    state.set_at_work(false);
+    let io = match ended {
+        // The gate keeps from hyper what it has no answer for, so nothing is lost with its buffers.
+        None => return at_rest(connection.into_parts()),
+        Some(_) if state.is_multiplexed() => connection.into_parts(),
+        Some(Ok(())) => return Turn::Over,
+        Some(Err(error)) => {
+            log_unreadable(conversation, &error);
+            tracing::debug!(%error, "client connection ended");
+            return Turn::Over;
         }
-        return;
-    }
-    if let Err(error) = ended {
-        if error.is_parse()
-            && let Some(logger) = &thread.shared.log
-        {
-            let status = match error.is_parse_too_large() {
-                true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                false => StatusCode::BAD_REQUEST,
-            };
-            logger.write(Entry::refused(state.take_last_line(), peer, status));
-        }
-        tracing::debug!(%error, "client connection ended");
+    };
+    let http2 = io.and_then(|parts| parts.io.into_inner().into_http2());
+    http2.map_or(Turn::Over, |(stream, read)| Turn::SpeaksHttp2(stream, read))
+}
+
+fn at_rest<S: ClientStream, F>(parts: Option<Parts<TokioIo<ClientIo<S>>, F>>) -> Turn<S> {
+    // There are none of a tunnel, which is no connection of ours any more.
+    parts.map_or(Turn::Over, |parts| Turn::Rests(parts.io.into_inner()))
+}
+
+/// A request of which hyper could make nothing was never one of ours, but it is logged.
+fn log_unreadable(conversation: &Conversation, error: &hyper::Error) {
+    if error.is_parse()
+        && let Some(logger) = &conversation.thread.shared.log
+    {
+        let status = match error.is_parse_too_large() {
+            true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            false => StatusCode::BAD_REQUEST,
+        };
+        let line = conversation.state.take_last_line();
+        logger.write(Entry::refused(line, conversation.client.peer, status));
     }
 }

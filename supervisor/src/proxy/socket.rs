@@ -38,17 +38,39 @@ impl Socket {
 /// A client's bytes in the clear, and the descriptor below them.
 pub(super) trait ClientStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn descriptor(&self) -> BorrowedFd<'_>;
+
+    /// Waits until there may be something to read.
+    ///
+    /// # Errors
+    /// The runtime is ending.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
 impl ClientStream for Socket {
     fn descriptor(&self) -> BorrowedFd<'_> {
         self.as_fd()
     }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(s) => s.poll_read_ready(cx),
+            Self::Unix(s) => s.poll_read_ready(cx),
+        }
+    }
 }
 
 impl ClientStream for TlsStream<Socket> {
     fn descriptor(&self) -> BorrowedFd<'_> {
         self.get_ref().0.as_fd()
+    }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (socket, session) = self.get_ref();
+        match session.wants_read() {
+            true => socket.poll_readable(cx),
+            // What came with the end of the handshake was decrypted already.
+            false => Poll::Ready(Ok(())),
+        }
     }
 }
 

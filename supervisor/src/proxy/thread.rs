@@ -20,6 +20,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 /// What all threads see.
 #[derive(Debug)]
@@ -241,16 +242,42 @@ impl Drop for OpenTunnel {
 /// Starts a request thread; it tells [`Event::ThreadEnded`] after a drain.
 ///
 /// # Errors
-/// When the thread or its runtime cannot be made, or a listener cannot be watched.
+/// When the thread or its runtime cannot be made, or a listener cannot be watched: a proxy that the system lets listen in
+/// part only does not start.
 pub(super) fn start(
     shared: Arc<Shared>,
     index: usize,
     listeners: Vec<(Listener, ListenerInfo)>,
 ) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let (sender, started) = std::sync::mpsc::sync_channel(1);
+    std::thread::Builder::new()
+        .name(format!("proxy-{index}"))
+        .spawn(move || {
+            let (runtime, acceptors) = match prepare(listeners) {
+                Ok(prepared) => prepared,
+                Err(error) => {
+                    let _ = sender.send(Err(error));
+                    return;
+                }
+            };
+            let _ = sender.send(Ok(()));
+            let outbox = shared.outbox.clone();
+            runtime.block_on(run(shared, index, acceptors));
+            outbox.event(Event::ThreadEnded);
+        })?;
+    // The thread says one thing or the other, unless it has panicked.
+    started
+        .recv()
+        .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+}
+
+/// A runtime for the thread that calls this, and what it accepts from.
+fn prepare(
+    listeners: Vec<(Listener, ListenerInfo)>,
+) -> io::Result<(LocalRuntime, Vec<(Acceptor, ListenerInfo)>)> {
+    let runtime = Builder::new_current_thread()
         .enable_all()
-        .build()?;
-    // Here, so that a proxy which the system lets listen in part only does not start.
+        .build_local(LocalOptions::default())?;
     let acceptors = {
         let _entered = runtime.enter();
         let watched = listeners
@@ -258,15 +285,7 @@ pub(super) fn start(
             .map(|(listener, info)| Ok((Acceptor::new(listener)?, info)));
         watched.collect::<io::Result<Vec<_>>>()?
     };
-    std::thread::Builder::new()
-        .name(format!("proxy-{index}"))
-        .spawn(move || {
-            let outbox = shared.outbox.clone();
-            let local = tokio::task::LocalSet::new();
-            local.block_on(&runtime, run(shared, index, acceptors));
-            outbox.event(Event::ThreadEnded);
-        })?;
-    Ok(())
+    Ok((runtime, acceptors))
 }
 
 async fn run(shared: Arc<Shared>, index: usize, acceptors: Vec<(Acceptor, ListenerInfo)>) {
