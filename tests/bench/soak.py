@@ -24,7 +24,8 @@ import tempfile
 import threading
 import time
 
-from run import DEADLINE, ROOT, Paster, children, is_keeper, memory, wait_for
+from supervision import is_keeper
+from tools import DEADLINE, ROOT, Paster, children, memory, wait_for
 
 FIXTURES = os.path.join(ROOT, "tests", "fixtures")
 CLEAN = ("first", "second", "third")
