@@ -184,7 +184,8 @@ impl Connection {
         Ok(body)
     }
 
-    fn exactly(&mut self, length: u64, body: &mut Vec<u8>) -> io::Result<()> {
+    /// So many bytes more, appended.
+    pub(crate) fn exactly(&mut self, length: u64, body: &mut Vec<u8>) -> io::Result<()> {
         let read = (&mut self.stream).take(length).read_to_end(body)?;
         if read as u64 == length {
             Ok(())

@@ -5,6 +5,7 @@ mod harness;
 
 mod autoscale;
 mod clients;
+mod compress;
 mod conformance;
 mod control;
 mod crash;

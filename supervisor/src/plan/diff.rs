@@ -131,6 +131,7 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         request_timeout: _,
         request_buffering: _,
         max_body: _,
+        answers: _,
         queue: _,
         queue_timeout: _,
         restart: _,

@@ -4,6 +4,7 @@
 
 #[macro_use]
 mod macros;
+mod answers;
 mod clients;
 mod failures;
 mod isolation;
@@ -108,6 +109,7 @@ static GROUPS: &[&[Key]] = &[
     isolation::KEYS,
     logs::KEYS,
     requests::KEYS,
+    answers::KEYS,
     site::KEYS,
     clients::KEYS,
 ];

@@ -26,6 +26,7 @@ pub mod listen;
 mod log;
 pub mod loggers;
 mod manner;
+mod media_types;
 mod names;
 pub mod needs;
 mod networks;

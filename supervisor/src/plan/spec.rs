@@ -7,6 +7,7 @@ use crate::config::tree::{Node, Origin};
 use crate::confine::Wanted;
 use crate::confine::cgroup::Tree;
 use crate::confine::verdict::Verdict;
+use crate::router::answers::Answers;
 use crate::router::limits::ClientLimits;
 use crate::router::message::{AccessLog, Certificate, Handover, RouteNode, WorkerAddress};
 use serde::{Deserialize, Serialize};
@@ -202,6 +203,8 @@ pub struct Settings {
     pub request_buffering: Option<bool>,
     /// Bytes of a request body.
     pub max_body: Option<u64>,
+    /// What the proxy does with answers.
+    pub answers: Answers,
     pub queue: usize,
     pub queue_timeout: Duration,
     pub restart: Restart,
@@ -293,6 +296,7 @@ impl Default for Settings {
             max_memory: None,
             request_buffering: None,
             max_body: None,
+            answers: Answers::default(),
             queue: 1000,
             queue_timeout: Duration::from_secs(30),
             restart: Restart::Always,

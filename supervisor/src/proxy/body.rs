@@ -1,7 +1,9 @@
 //! Bodies on their way through: the client's towards a worker, a worker's towards the client. Each chunk passes as it
 //! comes, with the back-pressure of whoever is slower.
 
+use super::compress::Compressed;
 use super::connection::ConnectionState;
+use super::encoder::Encoder;
 use super::error::ProxyError;
 use super::exchange::Finish;
 use super::hop::strip_response;
@@ -334,6 +336,8 @@ pub(super) enum ResponseBody {
     /// One of ours.
     Whole(Bytes),
     Worker(WorkerBody),
+    /// The same in a content coding of ours.
+    Compressed(Box<Compressed>),
 }
 
 /// What comes from a worker, together with what is to be done at its end.
@@ -354,39 +358,40 @@ impl ResponseBody {
             Self::Worker(WorkerBody { incoming, finish })
         }
     }
+
+    /// As [`ResponseBody::worker`], on its way through `encoder`. It is not an answer to HEAD.
+    pub(super) fn compressed(incoming: Incoming, finish: Finish, encoder: Encoder) -> Self {
+        let finish = Some(finish);
+        let worker = WorkerBody { incoming, finish };
+        Self::Compressed(Box::new(Compressed::new(worker, encoder)))
+    }
+}
+
+/// Of a worker's body.
+#[derive(Debug)]
+pub(super) enum Part {
+    Data(Bytes),
+    Trailers(HeaderMap),
 }
 
 impl WorkerBody {
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Poll::Ready(next) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+        let Poll::Ready(next) = self.poll_part(cx) else {
             return Poll::Pending;
         };
-        Poll::Ready(match next.map(|frame| frame.map(Frame::into_data)) {
-            Some(Ok(Ok(data))) => {
-                if let Some(finish) = &mut self.finish {
-                    finish.sent(data.len());
-                }
-                if self.incoming.is_end_stream() {
+        Poll::Ready(match next {
+            Some(Ok(Part::Data(data))) => {
+                self.sent(data.len());
+                if self.has_ended() {
                     self.complete();
                 }
                 Some(Ok(Frame::data(data)))
             }
-            Some(Ok(Err(frame))) => {
+            Some(Ok(Part::Trailers(trailers))) => {
                 self.complete();
-                // Whether they are wanted is known by whoever encodes them.
-                let trailers = frame.into_trailers().ok().map(|mut trailers| {
-                    strip_response(&mut trailers);
-                    trailers
-                });
-                trailers.map(|trailers| Ok(Frame::trailers(trailers)))
+                Some(Ok(Frame::trailers(trailers)))
             }
-            Some(Err(_)) => {
-                // Not completed: the connection to the worker is of no use any more.
-                if let Some(finish) = self.finish.take() {
-                    finish.lost();
-                }
-                Some(Err(BodyError("the worker did not send its body")))
-            }
+            Some(Err(error)) => Some(Err(error)),
             None => {
                 self.complete();
                 None
@@ -394,7 +399,46 @@ impl WorkerBody {
         })
     }
 
-    fn complete(&mut self) {
+    /// What comes next. Whoever asks says how much [goes on](Self::sent), and in the end that it is [complete](Self::complete).
+    pub(super) fn poll_part(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Part, BodyError>>> {
+        let Poll::Ready(next) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            return Poll::Pending;
+        };
+        Poll::Ready(match next.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(data))) => Some(Ok(Part::Data(data))),
+            // Whether they are wanted is known by whoever encodes them.
+            Some(Ok(Err(frame))) => frame.into_trailers().ok().map(|mut trailers| {
+                strip_response(&mut trailers);
+                Ok(Part::Trailers(trailers))
+            }),
+            Some(Err(_)) => {
+                // Not completed: the connection to the worker is of no use any more.
+                if let Some(finish) = self.finish.take() {
+                    finish.lost();
+                }
+                Some(Err(BodyError("the worker did not send its body")))
+            }
+            None => None,
+        })
+    }
+
+    /// Nothing comes any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    /// So much goes to the client.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        if let Some(finish) = &mut self.finish {
+            finish.sent(bytes);
+        }
+    }
+
+    /// All has been passed on.
+    pub(super) fn complete(&mut self) {
         if let Some(finish) = self.finish.take() {
             finish.complete();
         }
@@ -418,6 +462,7 @@ impl Body for ResponseBody {
                 Poll::Ready(Some(Ok(Frame::data(all))))
             }
             Self::Worker(body) => body.poll_data(cx),
+            Self::Compressed(body) => body.poll_data(cx),
         }
     }
 
@@ -426,6 +471,7 @@ impl Body for ResponseBody {
             Self::Empty => true,
             Self::Whole(all) => all.is_empty(),
             Self::Worker(body) => body.incoming.is_end_stream(),
+            Self::Compressed(body) => body.is_end_stream(),
         }
     }
 
@@ -434,6 +480,7 @@ impl Body for ResponseBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(all) => SizeHint::with_exact(all.len() as u64),
             Self::Worker(body) => body.incoming.size_hint(),
+            Self::Compressed(_) => SizeHint::new(),
         }
     }
 }

@@ -15,15 +15,18 @@
 //! Each of a few threads has a runtime, connections and pools of its own; common to all are the table, and per worker
 //! one atomic word (`upstream`) and per app one queue (`queue`). So no app waits for another one's lock.
 
+mod accept_encoding;
 mod access_log;
 mod asked;
 mod body;
 mod chunk_scan;
 mod client_io;
 mod clock;
+mod compress;
 mod connection;
 mod control;
 mod disk;
+mod encoder;
 mod error;
 mod exchange;
 mod forwarded;

@@ -1,8 +1,10 @@
 //! The straight line of a request: check, route, read ahead, wait, send, answer. Errors become responses in one place.
 
+use super::accept_encoding::Accepted;
 use super::access_log::Entry;
 use super::asked::Asked;
 use super::body::{BodyError, ClientBody, ReadAhead, RequestBody, ResponseBody, Trailers};
+use super::compress;
 use super::connection::{ConnectionState, Phase, Refusal};
 use super::error::ProxyError;
 use super::exchange::{Answer, Course, Failed, Finish, Outgoing, acquire, send};
@@ -127,7 +129,11 @@ async fn forward(
 ) -> Result<Response<ResponseBody>, Failure> {
     let thread = &conversation.thread;
     let client = &conversation.client;
-    let on_upgrade = upgrade::wanted(&mut request);
+    let mut wishes = Wishes {
+        on_upgrade: upgrade::wanted(&mut request),
+        trailers: Trailers::Drop,
+        codings: None,
+    };
     let (mut head, body) = request.into_parts();
     framing::check(&head.headers)?;
     let longest = thread.table().limits.max_target;
@@ -147,7 +153,9 @@ async fn forward(
     let path = path_info(target.as_str().as_bytes())
         .map_err(|_| ProxyError::BadRequest("the path contains an encoded control character"))?;
     let announced = Announced::by(&head.headers);
-    let takes_trailers = takes_trailers(&head.headers);
+    if takes_trailers(&head.headers) {
+        wishes.trailers = Trailers::Pass;
+    }
     let host = head.headers.get(HOST).cloned();
     let mut said = None;
     let mut trailers = None;
@@ -217,13 +225,16 @@ async fn forward(
             if let Some(most) = app.spec.max_body {
                 body.set_limit(most).map_err(|error| failed(error, None))?;
             }
-            let wait = if app.spec.buffering && on_upgrade.is_none() {
+            let wait = if app.spec.buffering && wishes.on_upgrade.is_none() {
                 ReadAhead::Wait
             } else {
                 ReadAhead::Now
             };
             let body = before_a_worker(thread, body, announced, wait).await?;
             let mut headers = std::mem::take(&mut head.headers);
+            if !app.spec.answers.compress.codings.is_empty() {
+                wishes.codings = Some(Accepted::by(&headers));
+            }
             framing::write(&mut headers, body.length(), announced);
             if let Some(trailers) = trailers.filter(|_| headers.contains_key(TRANSFER_ENCODING)) {
                 headers.insert(TRAILER, trailers);
@@ -273,10 +284,10 @@ async fn forward(
                 said,
             );
             request.uri = Uri::from(to);
-            if takes_trailers && app.spec.handover != Handover::Environ {
+            if wishes.trailers == Trailers::Pass && app.spec.handover != Handover::Environ {
                 ask_for_trailers(&mut request.headers);
             }
-            if on_upgrade.is_some() {
+            if wishes.on_upgrade.is_some() {
                 upgrade::ask(&mut request.headers);
             }
         }
@@ -284,19 +295,8 @@ async fn forward(
             Ok(answer) => {
                 acquit(thread, &table, app, &course.asked);
                 conversation.state.interim_written().await;
-                let trailers = match takes_trailers {
-                    true => Trailers::Pass,
-                    false => Trailers::Drop,
-                };
-                return accept_answer(
-                    conversation,
-                    answer,
-                    on_upgrade,
-                    trailers,
-                    course.asked,
-                    log,
-                )
-                .map_err(|(error, worker)| failed(error, Some(worker)));
+                return accept_answer(conversation, app, answer, wishes, course.asked, log)
+                    .map_err(|(error, worker)| failed(error, Some(worker)));
             }
             Err(Failed::Final { error, worker }) => return Err(failed(error, Some(worker))),
             Err(Failed::Unanswered(unanswered)) => {
@@ -397,11 +397,19 @@ fn acquit(thread: &Rc<Thread>, table: &Rc<Held>, app: &Arc<App>, asked: &Asked) 
     }
 }
 
-fn accept_answer(
-    conversation: &Conversation,
-    answer: Answer,
+/// What the client would have its answer like.
+struct Wishes {
     on_upgrade: Option<hyper::upgrade::OnUpgrade>,
     trailers: Trailers,
+    /// None: nobody has asked, for nothing is compressed.
+    codings: Option<Accepted>,
+}
+
+fn accept_answer(
+    conversation: &Conversation,
+    app: &App,
+    answer: Answer,
+    wishes: Wishes,
     asked: Asked,
     log: &mut Option<Box<Entry>>,
 ) -> Result<Response<ResponseBody>, (ProxyError, u64)> {
@@ -415,7 +423,7 @@ fn accept_answer(
         entry.answered_by(&lease.upstream().worker, response.status());
     }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let Some(on_upgrade) = on_upgrade.filter(|_| upgrade::agreed(&response)) else {
+        let Some(on_upgrade) = wishes.on_upgrade.filter(|_| upgrade::agreed(&response)) else {
             return Err((ProxyError::BadAnswer, worker));
         };
         let log = log.take();
@@ -438,7 +446,7 @@ fn accept_answer(
         return Err((ProxyError::BadAnswer, worker));
     }
     let (mut head, incoming) = response.into_parts();
-    let announced = match trailers {
+    let announced = match wishes.trailers {
         Trailers::Pass => announced_trailers(&head.headers, Peer::Trusted),
         Trailers::Drop => None,
     };
@@ -453,6 +461,10 @@ fn accept_answer(
     if let Some(reason) = reason {
         head.extensions.insert(reason);
     }
+    let encoder = wishes.codings.and_then(|accepted| {
+        let rules = &app.spec.answers.compress;
+        compress::begin(rules, &accepted, &asked.method, &mut head)
+    });
     let finish = Finish {
         thread: Rc::clone(&conversation.thread),
         state: Arc::clone(&conversation.state),
@@ -461,10 +473,11 @@ fn accept_answer(
         asked,
         log: log.take(),
     };
-    Ok(Response::from_parts(
-        head,
-        ResponseBody::worker(incoming, finish),
-    ))
+    let body = match encoder {
+        None => ResponseBody::worker(incoming, finish),
+        Some(encoder) => ResponseBody::compressed(incoming, finish, encoder),
+    };
+    Ok(Response::from_parts(head, body))
 }
 
 /// The page for a failure. Under `debug` it waits a moment for the report of the death that it is about.

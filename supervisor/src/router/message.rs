@@ -3,6 +3,7 @@
 //! The supervisor says *what is* by whole, versioned tables; the proxy answers with acknowledgements,
 //! demands and statistics. The proxy never learns how things came to be.
 
+use super::answers::Answers;
 use super::limits::ClientLimits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -208,6 +209,9 @@ pub struct App {
     /// Bytes of a request body; more is answered with 413. None: no limit.
     #[serde(default)]
     pub max_body: Option<u64>,
+    /// What is done with its answers; mostly nothing.
+    #[serde(default, skip_serializing_if = "Answers::is_off")]
+    pub answers: Answers,
     /// It may get more processes: say soon when requests wait.
     #[serde(default)]
     pub scales: bool,

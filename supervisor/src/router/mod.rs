@@ -2,6 +2,7 @@
 //!
 //! The supervisor is the only writer. The proxy holds one immutable table at a time and replaces it whole.
 
+pub mod answers;
 pub mod limits;
 pub mod message;
 pub mod urlmap;

@@ -59,6 +59,7 @@ fn app(view: &AppView) -> App {
         request_timeout_ms: settings.request_timeout.map(millis),
         buffering: view.spec.buffers_requests(),
         max_body: settings.max_body,
+        answers: settings.answers.clone(),
         scales: settings.most_processes() > settings.processes,
         last_death: view.last_death.cloned(),
         suspects: view.suspects.clone(),

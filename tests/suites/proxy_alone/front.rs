@@ -213,6 +213,7 @@ pub(crate) fn app(workers: Vec<Worker>) -> App {
         request_timeout_ms: None,
         buffering: false,
         max_body: None,
+        answers: paster::router::answers::Answers::default(),
         scales: false,
         last_death: None,
         suspects: Vec::new(),

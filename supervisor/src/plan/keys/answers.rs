@@ -1,0 +1,100 @@
+//! What the proxy does with the answers of an app.
+
+use super::{Key, Scope};
+use crate::plan::media_types::{self, show_types};
+use crate::plan::units::{show_size, size};
+use crate::router::answers::{Coding, TYPES};
+
+pub(super) static KEYS: &[Key] = &[
+    Key {
+        name: "compress",
+        scope: Scope::App,
+        default: "off",
+        about: "answers are compressed for clients that can decode it: `on`, `off`, or some of `zstd gzip br` in the order of preference",
+        set: |draft, text, _| {
+            draft.settings.answers.compress.codings = codings(text)?;
+            Ok(())
+        },
+        show: |view| Some(show_codings(&view.settings.answers.compress.codings)),
+    },
+    Key {
+        name: "compress_types",
+        scope: Scope::App,
+        default: TYPES,
+        about: "media types that are compressed: `type/subtype`, `type/*` or `*+suffix`",
+        set: |draft, text, _| {
+            draft.settings.answers.compress.types = media_types::types(text)?;
+            Ok(())
+        },
+        show: |view| Some(show_types(&view.settings.answers.compress.types)),
+    },
+    Key {
+        name: "compress_min_length",
+        scope: Scope::App,
+        default: "1K",
+        about: "bytes; a shorter answer is not compressed, one of unknown length is",
+        set: |draft, text, _| {
+            draft.settings.answers.compress.min_length = size(text)?;
+            Ok(())
+        },
+        show: |view| Some(show_size(view.settings.answers.compress.min_length)),
+    },
+];
+
+fn codings(text: &str) -> Result<Vec<Coding>, String> {
+    match text.trim() {
+        "on" => return Ok(Coding::ALL.to_vec()),
+        "off" => return Ok(Vec::new()),
+        _ => {}
+    }
+    let mut codings = Vec::new();
+    for word in text.split_whitespace() {
+        let known = Coding::ALL
+            .into_iter()
+            .find(|coding| coding.token() == word);
+        match known {
+            Some(coding) if codings.contains(&coding) => {
+                return Err(format!("`{word}` is there twice"));
+            }
+            Some(coding) => codings.push(coding),
+            None => {
+                return Err(format!(
+                    "expected `on`, `off`, or some of `zstd`, `gzip` and `br`, found `{word}`"
+                ));
+            }
+        }
+    }
+    match codings.is_empty() {
+        true => Err("expected `on`, `off`, or some of `zstd`, `gzip` and `br`".to_owned()),
+        false => Ok(codings),
+    }
+}
+
+fn show_codings(codings: &[Coding]) -> String {
+    match codings {
+        [] => "off".to_owned(),
+        codings => codings
+            .iter()
+            .map(|coding| coding.token())
+            .collect::<Vec<_>>()
+            .join(" "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codings_are_in_the_order_of_the_file() {
+        assert_eq!(codings("on"), Ok(Coding::ALL.to_vec()));
+        assert_eq!(
+            codings(" gzip\n br"),
+            Ok(vec![Coding::Gzip, Coding::Brotli])
+        );
+        assert_eq!(show_codings(&[Coding::Gzip, Coding::Brotli]), "gzip br");
+        for text in ["", "deflate", "gzip gzip", "on gzip", "gzip, br"] {
+            assert!(codings(text).is_err(), "{text}");
+        }
+    }
+}

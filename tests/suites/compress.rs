@@ -1,0 +1,303 @@
+//! Compressed answers: the same words for every client, in fewer bytes, and none of them late.
+
+use crate::harness::curl::curl;
+use crate::harness::http::{Connection, Response};
+use crate::harness::{DEADLINE, Paster, Site, poll};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Sender, channel};
+use std::{fs, thread};
+
+/// Answers with 20 KB of text; by path `/page` with its length, by `/parts` without, by `/error` with status 500.
+const APP: &str = r#"
+TEXT = b"a line of text that is like the others\n" * 512
+
+
+def factory(global_conf):
+    def app(environ, start_response):
+        path = environ["PATH_INFO"]
+        fields = [("Content-Type", "text/plain"), ("ETag", '"one"'), ("Accept-Ranges", "bytes")]
+        if path != "/parts":
+            fields.append(("Content-Length", str(len(TEXT))))
+        start_response("500 Oh" if path == "/error" else "200 OK", fields)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [TEXT[:100], TEXT[100:]]
+    return app
+"#;
+
+fn site(settings: &[&str]) -> Paster {
+    let site = Site::new().python("pages", "/", APP);
+    settings
+        .iter()
+        .fold(site, |site, line| site.policy("pages", line))
+        .serve()
+}
+
+fn text() -> Vec<u8> {
+    b"a line of text that is like the others\n".repeat(512)
+}
+
+fn ask(paster: &Paster, method: &str, path: &str, accepts: &str) -> Response {
+    paster
+        .connect()
+        .request(method, path, &[("Accept-Encoding", accepts)], b"")
+        .expect("an answer")
+}
+
+fn decode(response: &Response) -> Vec<u8> {
+    let bytes = response.body.as_slice();
+    let mut text = Vec::new();
+    match response.header("content-encoding") {
+        None => return response.body.clone(),
+        Some("gzip") => flate2::read::GzDecoder::new(bytes).read_to_end(&mut text),
+        Some("br") => brotli::Decompressor::new(bytes, 4096).read_to_end(&mut text),
+        Some("zstd") => zstd::Decoder::new(bytes)
+            .expect("room")
+            .read_to_end(&mut text),
+        Some(other) => panic!("{other} was not asked for"),
+    }
+    .expect("a whole body in its coding");
+    text
+}
+
+#[test]
+fn each_client_gets_what_it_can_decode() {
+    let paster = site(&["compress = on"]);
+    for path in ["/page", "/parts", "/error"] {
+        for (accepts, coding) in [
+            ("gzip, deflate, br, zstd", Some("zstd")),
+            ("gzip, br", Some("gzip")),
+            ("gzip;q=0.5, br", Some("br")),
+            ("deflate", None),
+            ("identity, gzip;q=0.1", None),
+        ] {
+            let answer = ask(&paster, "GET", path, accepts);
+            assert_eq!(answer.header("content-encoding"), coding, "{accepts}");
+            assert_eq!(answer.header("vary"), Some("Accept-Encoding"), "{accepts}");
+            assert!(decode(&answer) == text(), "{path} {accepts}");
+            if coding.is_some() {
+                assert!(answer.body.len() < 500, "{}", answer.body.len());
+                assert_eq!(answer.header("etag"), Some("W/\"one\""));
+                assert_eq!(answer.header("content-length"), None);
+                assert_eq!(answer.header("accept-ranges"), None);
+            } else {
+                assert_eq!(answer.header("etag"), Some("\"one\""));
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_done_that_was_not_asked_for() {
+    let mut paster = site(&[]);
+    let answer = ask(&paster, "GET", "/page", "gzip");
+    assert_eq!(answer.header("content-encoding"), None);
+    assert_eq!(answer.header("vary"), None);
+    paster.edit(|site| site.policy("", "compress = gzip"));
+    paster.command(&["reload"]).succeeded();
+    let answer = ask(&paster, "GET", "/page", "gzip, zstd");
+    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    paster.edit(|site| site.policy("pages", "compress_types = text/html"));
+    paster.command(&["reload"]).succeeded();
+    assert_eq!(ask(&paster, "GET", "/page", "gzip").header("vary"), None);
+}
+
+#[test]
+fn head_has_the_fields_of_get() {
+    let paster = site(&["compress = on"]);
+    let mut connection = paster.connect();
+    for path in ["/page", "/parts"] {
+        let mut fields = ["HEAD", "GET"].map(|method| {
+            let accepts = [("Accept-Encoding", "zstd")];
+            let answer = connection.request(method, path, &accepts, b"");
+            let mut fields = answer.expect("an answer").headers;
+            fields.retain(|(name, _)| {
+                !["date", "transfer-encoding"].contains(&name.to_lowercase().as_str())
+            });
+            fields.sort();
+            fields
+        });
+        let get = std::mem::take(&mut fields[1]);
+        assert_eq!(fields[0], get, "{path}");
+        assert!(get.iter().any(|(_, value)| value == "zstd"));
+    }
+}
+
+#[test]
+fn an_old_client_learns_the_end_from_the_connection() {
+    let paster = site(&["compress = on"]);
+    let mut connection = paster.connect();
+    connection
+        .send(b"GET /page HTTP/1.0\r\nHost: a\r\nAccept-Encoding: gzip\r\nConnection: keep-alive\r\n\r\n")
+        .expect("it reads");
+    let answer = connection.response().expect("an answer");
+    assert_eq!(answer.header("transfer-encoding"), None);
+    assert!(decode(&answer) == text());
+}
+
+#[test]
+fn curl_decodes_it_over_both_versions() {
+    let paster = site(&["compress = on"]);
+    let url = format!("http://{}/page", paster.address());
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let answer = curl(&[version, "--compressed", &url]).succeeded();
+        let head = answer.head.to_lowercase();
+        assert!(head.contains("\ncontent-encoding: "), "{head}");
+        assert_eq!(answer.body.as_bytes(), text(), "{version}");
+    }
+}
+
+#[test]
+fn the_access_log_counts_what_was_sent() {
+    let site = Site::new()
+        .python("pages", "/", APP)
+        .policy("", "compress = gzip")
+        .policy("", "access_log = access.log")
+        .policy("", "access_log_format = json");
+    let paster = site.serve();
+    let sent = ask(&paster, "GET", "/parts", "gzip").body.len();
+    let log = paster.site().path("access.log");
+    let line = poll(DEADLINE, || {
+        let text = fs::read_to_string(&log).ok()?;
+        text.lines().next().map(str::to_owned)
+    });
+    let line: serde_json::Value = serde_json::from_str(&line.expect("a line")).expect("JSON");
+    assert_eq!(line["bytes"], sent);
+}
+
+/// A server that begins a chunked answer to each request and goes on when it is told to. `None` ends it.
+fn stream(head: &'static str) -> (String, Sender<Option<&'static [u8]>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let (tell, told) = channel::<Option<&'static [u8]>>();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream.try_clone().expect("a descriptor"));
+            let mut line = String::new();
+            while line != "\r\n" {
+                line.clear();
+                if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                    break;
+                }
+            }
+            send(&stream, head.as_bytes());
+            while let Ok(part) = told.recv() {
+                let part = part.unwrap_or_default();
+                send(&stream, format!("{:x}\r\n", part.len()).as_bytes());
+                send(&stream, part);
+                send(&stream, b"\r\n");
+                if part.is_empty() {
+                    break;
+                }
+            }
+        }
+    });
+    (address, tell)
+}
+
+fn send(mut stream: &TcpStream, bytes: &[u8]) {
+    stream.write_all(bytes).expect("the proxy reads");
+}
+
+fn front(backend: &str) -> Paster {
+    let ini = format!(
+        "[server:main]\nuse = egg:waitress#main\nhost = 127.0.0.1\nport = 0\n\
+         [app:main]\nuse = http://{backend}\n[isolate]\ncompress = on\n"
+    );
+    Site::new().ini(&ini).serve()
+}
+
+/// The next chunk, as it is framed.
+fn chunk(connection: &mut Connection) -> Vec<u8> {
+    let size = connection.line().expect("a chunk size");
+    let size = u64::from_str_radix(&size, 16).expect("a hexadecimal number");
+    let mut chunk = Vec::new();
+    connection.exactly(size, &mut chunk).expect("the chunk");
+    assert_eq!(connection.line().expect("its end"), "");
+    chunk
+}
+
+#[test]
+fn what_an_app_has_sent_arrives_before_it_sends_more() {
+    let events =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let (backend, tell) = stream(events);
+    let paster = front(&backend);
+    for coding in ["gzip", "br", "zstd"] {
+        let mut connection = paster.connect();
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {coding}\r\n\r\n");
+        connection.send(request.as_bytes()).expect("it reads");
+        // The head does not wait for the first event.
+        let mut answer = connection.head().expect("a head");
+        assert_eq!(answer.header("content-encoding"), Some(coding));
+        for event in 1..=3 {
+            tell.send(Some(b"data: the same\n\n")).expect("it is there");
+            let expected = b"data: the same\n\n".repeat(event);
+            while beginning(&answer) != expected {
+                answer.body.extend(chunk(&mut connection));
+            }
+        }
+        tell.send(None).expect("it is there");
+        loop {
+            match chunk(&mut connection) {
+                last if last.is_empty() => break,
+                more => answer.body.extend(more),
+            }
+        }
+        assert_eq!(decode(&answer), b"data: the same\n\n".repeat(3));
+    }
+}
+
+/// What can be decoded so far.
+fn beginning(answer: &Response) -> Vec<u8> {
+    let bytes = answer.body.as_slice();
+    let mut decoder: Box<dyn Read> = match answer.header("content-encoding") {
+        Some("gzip") => Box::new(flate2::read::GzDecoder::new(bytes)),
+        Some("br") => Box::new(brotli::Decompressor::new(bytes, 4096)),
+        _ => Box::new(zstd::Decoder::new(bytes).expect("room")),
+    };
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = decoder.read(&mut buffer) {
+        text.extend_from_slice(&buffer[..count]);
+    }
+    text
+}
+
+#[test]
+fn a_worker_that_breaks_off_does_not_look_finished() {
+    let cut = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc";
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut buffer = [0; 4096];
+            let _ = (&stream).read(&mut buffer);
+            send(&stream, cut.as_bytes());
+        }
+    });
+    let paster = front(&address);
+    let mut connection = paster.connect();
+    connection
+        .send(b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
+        .expect("it reads");
+    assert_eq!(connection.head().expect("a head").status, 200);
+    let rest = connection.rest().unwrap_or_default();
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "{rest:?}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_its_line() {
+    let site = Site::new()
+        .python("pages", "/", APP)
+        .policy("pages", "compress = deflate")
+        .policy("pages", "compress_types = text");
+    let refused = Paster::refused(&site);
+    for part in [
+        "compress = deflate",
+        "found `deflate`",
+        "found `text`",
+        "site.ini:",
+    ] {
+        assert!(refused.stderr.contains(part), "{part}: {refused:?}");
+    }
+}
