@@ -18,6 +18,7 @@ mod examples;
 mod exec;
 mod faults;
 mod fixtures;
+mod header_rules;
 mod health;
 mod http2;
 mod init;

@@ -53,7 +53,8 @@ pub fn diff(old: &Plan, new: &Plan) -> Changes {
         access_log_changed: old.access_log != new.access_log,
         table_changed: old.debug != new.debug
             || old.trusted_proxy != new.trusted_proxy
-            || old.limits != new.limits,
+            || old.limits != new.limits
+            || old.answers != new.answers,
         ..Changes::default()
     };
     for (name, after) in &new.apps {
@@ -232,6 +233,7 @@ mod tests {
     use crate::confine::verdict::Verdict;
     use crate::plan::spec::Listen;
     use crate::plan::testing;
+    use crate::router::answers::Answers;
     use crate::router::limits::ClientLimits;
     use crate::router::message::{AccessLog, Handover, LogFormat, RouteNode};
     use std::collections::BTreeMap;
@@ -276,6 +278,7 @@ mod tests {
             debug: false,
             trusted_proxy: vec![],
             limits: ClientLimits::default(),
+            answers: Answers::default(),
             access_log: AccessLog::Off,
             cuts: vec![],
             warnings: vec![],

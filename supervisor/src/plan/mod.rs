@@ -20,6 +20,7 @@ mod docs;
 mod domains;
 mod exec;
 mod filters;
+mod header_rules;
 pub mod identity;
 pub mod keys;
 pub mod listen;

@@ -28,6 +28,8 @@ pub struct Plan {
     pub debug: bool,
     pub trusted_proxy: Vec<String>,
     pub limits: ClientLimits,
+    /// What `[isolate]` says about answers.
+    pub answers: Answers,
     pub access_log: AccessLog,
     /// Where the tree was cut, and why not finer, in words for people.
     pub cuts: Vec<Cut>,

@@ -6,7 +6,7 @@
 use super::connection::{ConnectionState, Phase};
 use super::limits;
 use super::pages::{self, Markup};
-use super::request::{Conversation, answer};
+use super::request::{Conversation, answer, without_app};
 use super::rewrite::Client;
 use super::serve::Arrival;
 use super::socket::ClientStream;
@@ -203,7 +203,11 @@ async fn serve_stream(
     let markup = Markup::accepted(request.headers());
     let max_fields = streams.thread.table().limits.max_fields;
     let mut response = match translate::request(&mut request, max_fields) {
-        Err(error) => pages::failure(&error, markup, None),
+        Err(error) => {
+            let mut response = pages::failure(&error, markup, None);
+            without_app(&streams.thread, &mut response);
+            response
+        }
         Ok(kind) => {
             let conversation = Conversation {
                 client: Rc::clone(&streams.client),

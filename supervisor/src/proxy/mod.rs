@@ -17,6 +17,7 @@
 
 mod accept_encoding;
 mod access_log;
+mod answers;
 mod asked;
 mod body;
 mod chunk_scan;
@@ -34,6 +35,7 @@ mod framing;
 mod gate;
 mod greet;
 mod head_scan;
+mod header_rules;
 mod hop;
 mod http2;
 mod inherited;

@@ -78,7 +78,12 @@ pub(super) async fn answer(
     let mut response = match forward(&conversation, request, &mut log).await {
         Ok(response) => response,
         Err(failure) => {
-            let response = explain(thread, failure, markup).await;
+            let app = failure.app.clone();
+            let mut response = explain(thread, failure, markup).await;
+            match app {
+                Some(app) => app.answers.headers.apply(response.headers_mut()),
+                None => without_app(thread, &mut response),
+            }
             if let (Some(mut entry), Some(logger)) = (log, &thread.shared.log) {
                 entry.answered_by_us(&response);
                 logger.write(*entry);
@@ -95,7 +100,8 @@ pub(super) async fn answer(
 
 /// The answer to a head that was refused before it became a request.
 fn refuse(conversation: &Conversation, refusal: Refusal) -> Response<ResponseBody> {
-    let response = pages::failure(&refusal.error, Markup::Plain, None);
+    let mut response = pages::failure(&refusal.error, Markup::Plain, None);
+    without_app(&conversation.thread, &mut response);
     if let Some(logger) = &conversation.thread.shared.log {
         let peer = conversation.client.peer;
         let mut entry = Entry::refused(refusal.line, peer, response.status());
@@ -104,6 +110,11 @@ fn refuse(conversation: &Conversation, refusal: Refusal) -> Response<ResponseBod
     }
     conversation.state.request_ended();
     response
+}
+
+/// What the site does with an answer of ours.
+pub(super) fn without_app(thread: &Thread, response: &mut Response<ResponseBody>) {
+    thread.table().answers.headers.apply(response.headers_mut());
 }
 
 /// The last answer before a drain ends the connection, and one whose end is the end of the connection
@@ -146,8 +157,7 @@ async fn forward(
     )? {
         Target::Path(target) => target,
         Target::Server => {
-            conversation.state.request_ended();
-            return Ok(pages::server_options());
+            return Ok(answered(conversation, pages::server_options()));
         }
     };
     let path = path_info(target.as_str().as_bytes())
@@ -162,13 +172,9 @@ async fn forward(
     let mut outgoing = None;
     let mut incoming = Some(ClientBody::new(body, Arc::clone(&conversation.state)));
     if let Some(port) = conversation.info.greeting.redirect {
-        conversation.state.request_ended();
-        return Ok(pages::to_https(
-            client.host(host.as_ref()),
-            port,
-            &head.method,
-            &target,
-        ));
+        let host = client.host(host.as_ref());
+        let response = pages::to_https(host, port, &head.method, &target);
+        return Ok(answered(conversation, response));
     }
     let mut written_for: Option<u64> = None;
     let mut course = Course {
@@ -232,7 +238,7 @@ async fn forward(
             };
             let body = before_a_worker(thread, body, announced, wait).await?;
             let mut headers = std::mem::take(&mut head.headers);
-            if !app.spec.answers.compress.codings.is_empty() {
+            if !app.answers.compress.codings.is_empty() {
                 wishes.codings = Some(Accepted::by(&headers));
             }
             framing::write(&mut headers, body.length(), announced);
@@ -305,6 +311,16 @@ async fn forward(
             }
         }
     }
+}
+
+/// By us, and it is no error.
+fn answered(
+    conversation: &Conversation,
+    mut response: Response<ResponseBody>,
+) -> Response<ResponseBody> {
+    conversation.state.request_ended();
+    without_app(&conversation.thread, &mut response);
+    response
 }
 
 /// The app for a request, in one table.
@@ -454,6 +470,7 @@ fn accept_answer(
     if let Some(announced) = announced {
         head.headers.insert(TRAILER, announced);
     }
+    app.answers.headers.apply(&mut head.headers);
     head.version = Version::HTTP_11;
     // An app may word its status line itself (PEP 3333 has the reason in `status`).
     let reason = head.extensions.remove::<hyper::ext::ReasonPhrase>();
@@ -462,8 +479,7 @@ fn accept_answer(
         head.extensions.insert(reason);
     }
     let encoder = wishes.codings.and_then(|accepted| {
-        let rules = &app.spec.answers.compress;
-        compress::begin(rules, &accepted, &asked.method, &mut head)
+        compress::begin(&app.answers.compress, &accepted, &asked.method, &mut head)
     });
     let finish = Finish {
         thread: Rc::clone(&conversation.thread),

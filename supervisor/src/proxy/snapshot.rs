@@ -1,5 +1,6 @@
 //! The table in force, ready for use: compiled routes, apps with their workers, trusted peers.
 
+use super::answers::Answers;
 use super::forwarded::Trust;
 use super::queue::AppQueue;
 use super::suspects::Suspects;
@@ -19,6 +20,8 @@ pub(super) struct Snapshot {
     pub(super) debug: bool,
     pub(super) trust: Trust,
     pub(super) limits: ClientLimits,
+    /// Of the site, where no app is concerned.
+    pub(super) answers: Answers,
     workers: HashSet<u64>,
 }
 
@@ -33,6 +36,7 @@ impl Snapshot {
 pub(super) struct App {
     pub(super) name: Arc<str>,
     pub(super) spec: Spec,
+    pub(super) answers: Answers,
     pub(super) workers: Vec<Arc<Upstream>>,
     pub(super) suspects: Suspects,
     pub(super) queue: Arc<AppQueue>,
@@ -112,9 +116,11 @@ impl Keeper {
                 })
                 .collect();
             let suspects = Suspects::new(std::mem::take(&mut spec.suspects), now);
+            let answers = Answers::new(std::mem::take(&mut spec.answers));
             let app = App {
                 name: Arc::from(name.as_str()),
                 spec,
+                answers,
                 suspects,
                 workers,
                 queue,
@@ -132,6 +138,7 @@ impl Keeper {
             debug: table.debug,
             trust: Trust::parse(&table.trusted_proxy),
             limits: table.limits,
+            answers: Answers::new(table.answers),
             workers,
         }
     }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 pub struct Answers {
     pub compress: Compress,
+    /// In the order in which they are applied.
+    pub headers: Vec<HeaderRule>,
 }
 
 impl Answers {
@@ -14,6 +16,19 @@ impl Answers {
     pub fn is_off(&self) -> bool {
         *self == Answers::default()
     }
+}
+
+/// What becomes of a field of an answer: name and value are valid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeaderRule {
+    /// Instead of all fields of this name.
+    Set(String, String),
+    /// Beside those that there are.
+    Add(String, String),
+    /// Where there is none.
+    Default(String, String),
+    Remove(String),
 }
 
 /// Which answers are compressed, and how.

@@ -161,6 +161,9 @@ pub struct Table {
     pub trusted_proxy: Vec<String>,
     #[serde(default)]
     pub limits: ClientLimits,
+    /// What is done with answers that no app is concerned with.
+    #[serde(default, skip_serializing_if = "Answers::is_off")]
+    pub answers: Answers,
 }
 
 /// One level of routing. Levels are matched one after the other, as nested urlmaps are.

@@ -141,7 +141,7 @@ impl ProxyLink {
 
     /// Unbounded, but tables come only as fast as workers come and go.
     pub fn send(&self, message: ToProxy) {
-        let _ = self.orders.send(Order::Tell(message));
+        let _ = self.orders.send(Order::Tell(Box::new(message)));
     }
 
     /// A proxy whose conversation has ended; its last news is on its way.
@@ -164,7 +164,7 @@ impl ProxyLink {
 }
 
 enum Order {
-    Tell(ToProxy),
+    Tell(Box<ToProxy>),
     Freeze(oneshot::Sender<(Frozen, Descriptors)>),
 }
 

@@ -229,6 +229,7 @@ pub(crate) fn site(app: App) -> Table {
         debug: false,
         trusted_proxy: Vec::new(),
         limits: ClientLimits::default(),
+        answers: paster::router::answers::Answers::default(),
     }
 }
 

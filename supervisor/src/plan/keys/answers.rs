@@ -1,6 +1,7 @@
 //! What the proxy does with the answers of an app.
 
 use super::{Key, Scope};
+use crate::plan::header_rules;
 use crate::plan::media_types::{self, show_types};
 use crate::plan::units::{show_size, size};
 use crate::router::answers::{Coding, TYPES};
@@ -38,6 +39,17 @@ pub(super) static KEYS: &[Key] = &[
             Ok(())
         },
         show: |view| Some(show_size(view.settings.answers.compress.min_length)),
+    },
+    Key {
+        name: "response_headers",
+        scope: Scope::App,
+        default: "(none)",
+        about: "changes of the fields of answers, one a line: `Name: value` sets, `+Name: value` adds, `?Name: value` sets where there is none, `-Name` removes",
+        set: |draft, text, _| {
+            draft.settings.answers.headers = header_rules::rules(text)?;
+            Ok(())
+        },
+        show: |view| Some(header_rules::show(&view.settings.answers.headers)),
     },
 ];
 
