@@ -32,6 +32,7 @@ mod orphans;
 mod output;
 mod proxy;
 mod readiness;
+mod redirects;
 mod reload;
 mod restart;
 mod routing;

@@ -176,6 +176,7 @@ impl Builder<'_> {
             debug: debug(&app.node.global_conf),
             trusted_proxy: listening.trusted_proxy,
             limits: sheet.site().limits,
+            redirects: sheet.site().redirects.clone(),
             answers: sheet.site().settings.answers.clone(),
             access_log,
             cuts,

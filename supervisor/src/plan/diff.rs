@@ -54,6 +54,7 @@ pub fn diff(old: &Plan, new: &Plan) -> Changes {
         table_changed: old.debug != new.debug
             || old.trusted_proxy != new.trusted_proxy
             || old.limits != new.limits
+            || old.redirects != new.redirects
             || old.answers != new.answers,
         ..Changes::default()
     };
@@ -278,6 +279,7 @@ mod tests {
             debug: false,
             trusted_proxy: vec![],
             limits: ClientLimits::default(),
+            redirects: vec![],
             answers: Answers::default(),
             access_log: AccessLog::Off,
             cuts: vec![],

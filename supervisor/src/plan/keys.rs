@@ -19,6 +19,7 @@ mod workers;
 use super::spec::{AppSpec, Settings};
 use crate::router::limits::ClientLimits;
 use crate::router::message::{Handover, LogFormat};
+use crate::router::redirect::Redirect;
 use std::path::{Path, PathBuf};
 
 /// One key.
@@ -80,6 +81,7 @@ pub struct Draft {
     pub trusted_proxy: Vec<String>,
     pub limits: ClientLimits,
     pub servers: Vec<String>,
+    pub redirects: Vec<Redirect>,
 }
 
 /// Whether programs other than our Python host get the target without the mount prefix.

@@ -31,6 +31,7 @@ mod media_types;
 mod names;
 pub mod needs;
 mod networks;
+mod redirects;
 mod region;
 mod sections;
 mod servers;

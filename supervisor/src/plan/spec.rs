@@ -10,6 +10,7 @@ use crate::confine::verdict::Verdict;
 use crate::router::answers::Answers;
 use crate::router::limits::ClientLimits;
 use crate::router::message::{AccessLog, Certificate, Handover, RouteNode, WorkerAddress};
+use crate::router::redirect::Redirect as PathRedirect;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub struct Plan {
     pub debug: bool,
     pub trusted_proxy: Vec<String>,
     pub limits: ClientLimits,
+    pub redirects: Vec<PathRedirect>,
     /// What `[isolate]` says about answers.
     pub answers: Answers,
     pub access_log: AccessLog,

@@ -47,6 +47,7 @@ mod pool;
 mod privileges;
 mod proxy_header;
 mod queue;
+mod redirects;
 mod request;
 #[cfg(test)]
 mod request_fuzz;

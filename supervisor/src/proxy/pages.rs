@@ -96,19 +96,27 @@ pub(super) fn to_https(
         location.extend_from_slice(format!(":{port}").as_bytes());
     }
     location.extend_from_slice(target.as_str().as_bytes());
-    let mut response = Response::new(ResponseBody::Empty);
-    *response.status_mut() = match *method {
+    let status = match *method {
         Method::GET | Method::HEAD => StatusCode::MOVED_PERMANENTLY,
         _ => StatusCode::PERMANENT_REDIRECT,
     };
-    if let Ok(location) = HeaderValue::from_bytes(&location) {
-        response.headers_mut().insert(LOCATION, location);
-    }
+    let location = HeaderValue::from_bytes(&location);
+    redirect(
+        status,
+        location.expect("a host and a target are valid in a field"),
+    )
+}
+
+/// Sends a client to `location`.
+pub(super) fn redirect(status: StatusCode, location: HeaderValue) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Empty);
+    *response.status_mut() = status;
+    response.headers_mut().insert(LOCATION, location);
     response
 }
 
 /// `[::1]:80` and `a:80` without their ports; the colons of an address in brackets are none.
-fn without_port(host: &[u8]) -> &[u8] {
+pub(super) fn without_port(host: &[u8]) -> &[u8] {
     let after = host.iter().rposition(|&byte| byte == b']').unwrap_or(0);
     match host[after..].iter().position(|&byte| byte == b':') {
         Some(colon) => &host[..after + colon],

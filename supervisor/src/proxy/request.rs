@@ -26,6 +26,7 @@ use super::upstream::Lease;
 use crate::router::message::{Handover, ListenerInfo};
 use crate::router::urlmap::{Matched, Outcome, RequestTarget, path_info};
 use http::header::{CONNECTION, HOST, TRAILER, TRANSFER_ENCODING};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use std::convert::Infallible;
@@ -157,7 +158,7 @@ async fn forward(
     )? {
         Target::Path(target) => target,
         Target::Server => {
-            return Ok(answered(conversation, pages::server_options()));
+            return Ok(answered(conversation, pages::server_options(), log));
         }
     };
     let path = path_info(target.as_str().as_bytes())
@@ -174,7 +175,10 @@ async fn forward(
     if let Some(port) = conversation.info.greeting.redirect {
         let host = client.host(host.as_ref());
         let response = pages::to_https(host, port, &head.method, &target);
-        return Ok(answered(conversation, response));
+        return Ok(answered(conversation, response, log));
+    }
+    if let Some(response) = redirected(conversation, host.as_ref(), &target) {
+        return Ok(answered(conversation, response, log));
     }
     let mut written_for: Option<u64> = None;
     let mut course = Course {
@@ -317,10 +321,32 @@ async fn forward(
 fn answered(
     conversation: &Conversation,
     mut response: Response<ResponseBody>,
+    log: &mut Option<Box<Entry>>,
 ) -> Response<ResponseBody> {
+    let thread = &conversation.thread;
     conversation.state.request_ended();
-    without_app(&conversation.thread, &mut response);
+    without_app(thread, &mut response);
+    if let (Some(mut entry), Some(logger)) = (log.take(), &thread.shared.log) {
+        entry.answered_by_us(&response);
+        logger.write(*entry);
+    }
     response
+}
+
+/// Sent elsewhere by a rule of the site.
+fn redirected(
+    conversation: &Conversation,
+    host: Option<&HeaderValue>,
+    target: &PathAndQuery,
+) -> Option<Response<ResponseBody>> {
+    let table = conversation.thread.table();
+    if table.redirects.is_empty() {
+        return None;
+    }
+    let host = conversation.client.host(host);
+    let scheme = &conversation.info.scheme;
+    let (status, location) = table.redirects.find(scheme, host, target)?;
+    Some(pages::redirect(status, location))
 }
 
 /// The app for a request, in one table.

@@ -3,6 +3,7 @@
 use super::answers::Answers;
 use super::forwarded::Trust;
 use super::queue::AppQueue;
+use super::redirects::Redirects;
 use super::suspects::Suspects;
 use super::upstream::{Lease, Upstream};
 use crate::router::limits::ClientLimits;
@@ -20,6 +21,7 @@ pub(super) struct Snapshot {
     pub(super) debug: bool,
     pub(super) trust: Trust,
     pub(super) limits: ClientLimits,
+    pub(super) redirects: Redirects,
     /// Of the site, where no app is concerned.
     pub(super) answers: Answers,
     workers: HashSet<u64>,
@@ -138,7 +140,8 @@ impl Keeper {
             debug: table.debug,
             trust: Trust::parse(&table.trusted_proxy),
             limits: table.limits,
-            answers: Answers::new(table.answers),
+            redirects: Redirects::new(table.redirects),
+            answers: Answers::new(*table.answers),
             workers,
         }
     }

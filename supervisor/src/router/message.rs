@@ -5,6 +5,7 @@
 
 use super::answers::Answers;
 use super::limits::ClientLimits;
+use super::redirect::Redirect;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -161,9 +162,12 @@ pub struct Table {
     pub trusted_proxy: Vec<String>,
     #[serde(default)]
     pub limits: ClientLimits,
+    /// Looked at before `root`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redirects: Vec<Redirect>,
     /// What is done with answers that no app is concerned with.
     #[serde(default, skip_serializing_if = "Answers::is_off")]
-    pub answers: Answers,
+    pub answers: Box<Answers>,
 }
 
 /// One level of routing. Levels are matched one after the other, as nested urlmaps are.

@@ -5,4 +5,5 @@
 pub mod answers;
 pub mod limits;
 pub mod message;
+pub mod redirect;
 pub mod urlmap;

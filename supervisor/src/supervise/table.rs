@@ -29,7 +29,8 @@ pub fn table<'a>(version: u64, plan: &Plan, apps: impl Iterator<Item = AppView<'
         debug: plan.debug,
         trusted_proxy: plan.trusted_proxy.clone(),
         limits: plan.limits,
-        answers: plan.answers.clone(),
+        redirects: plan.redirects.clone(),
+        answers: Box::new(plan.answers.clone()),
     }
 }
 

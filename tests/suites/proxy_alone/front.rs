@@ -229,7 +229,8 @@ pub(crate) fn site(app: App) -> Table {
         debug: false,
         trusted_proxy: Vec::new(),
         limits: ClientLimits::default(),
-        answers: paster::router::answers::Answers::default(),
+        redirects: Vec::new(),
+        answers: Box::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{FanOut, Key, LogTarget, Scope};
 use crate::plan::networks;
+use crate::plan::redirects;
 use crate::plan::values::path;
 use crate::router::message::LogFormat;
 
@@ -60,6 +61,17 @@ pub(super) static KEYS: &[Key] = &[
         about: "addresses and networks whose `X-Forwarded-*` are believed; `unix` for clients on unix listeners",
         set: |draft, text, _| {
             draft.trusted_proxy = networks::networks(text)?;
+            Ok(())
+        },
+        show: |_| None,
+    },
+    Key {
+        name: "redirects",
+        scope: Scope::Site,
+        default: "(none)",
+        about: "requests that are sent elsewhere, one rule a line: `FROM TO [STATUS]`",
+        set: |draft, text, _| {
+            draft.redirects = redirects::redirects(text)?;
             Ok(())
         },
         show: |_| None,
