@@ -13,6 +13,7 @@ mod crashes;
 mod daemon;
 mod deadly;
 mod descriptors;
+mod error_pages;
 mod events;
 mod examples;
 mod exec;

@@ -3,6 +3,7 @@
 use super::confined::{self, Asking};
 use super::cut::{self, Cutting, Options, Piece, Work};
 use super::domains;
+use super::error_pages;
 use super::identity::{Accounts, System};
 use super::listen::{Listening, listening, without_server};
 use super::log;
@@ -19,9 +20,11 @@ use crate::config::tree::{Conf, Node};
 use crate::config::{Kind, Query, Resolved, resolve, uri};
 use crate::confine::probe::Here;
 use crate::confine::verdict::Kernel;
+use crate::router::answers::{Answers, Page};
 use crate::router::message::Handover;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What to plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +103,7 @@ pub fn build_with(
         kernel,
         problems: Vec::new(),
         warnings: Vec::new(),
+        pages: BTreeMap::new(),
     };
     let plan = builder.build();
     let Builder {
@@ -121,6 +125,8 @@ struct Builder<'a> {
     kernel: &'a dyn Kernel,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
+    /// Files of `error_pages`.
+    pages: BTreeMap<String, Page>,
 }
 
 impl Builder<'_> {
@@ -157,6 +163,8 @@ impl Builder<'_> {
         self.warnings.extend(sheet.strangers(&names));
         let logging = Loggers::of(&document, &config);
         let Cutting { root, pieces, cuts } = cutting;
+        let answers = sheet.site().settings.answers.clone();
+        self.read_pages(&answers, sheet.site_place("error_pages"));
         let apps = pieces.into_iter().map(|piece| {
             let policy = sheet.app(&piece.name, self.accounts, &mut self.problems);
             let spec = self.app(piece, policy, &here, logging.as_ref());
@@ -168,6 +176,7 @@ impl Builder<'_> {
         let (listening, more_files) = self.all_servers(listening?, &sheet)?;
         let server_files = server_files.into_iter().chain(more_files);
         let server_files = server_files.chain(listening.files);
+        let page_files: Vec<PathBuf> = self.pages.keys().map(PathBuf::from).collect();
         Some(Plan {
             config,
             listen: listening.listen,
@@ -177,7 +186,8 @@ impl Builder<'_> {
             trusted_proxy: listening.trusted_proxy,
             limits: sheet.site().limits,
             redirects: sheet.site().redirects.clone(),
-            answers: sheet.site().settings.answers.clone(),
+            answers,
+            pages: Arc::new(std::mem::take(&mut self.pages)),
             access_log,
             cuts,
             warnings: Vec::new(),
@@ -185,6 +195,7 @@ impl Builder<'_> {
                 .files
                 .into_iter()
                 .chain(server_files)
+                .chain(page_files)
                 .fold(Vec::new(), |mut files, file| {
                     if !files.contains(&file) {
                         files.push(file);
@@ -353,6 +364,8 @@ impl Builder<'_> {
             mounts,
         } = piece;
         let debug = debug(&node.global_conf);
+        let place = policy.places.get("error_pages");
+        self.read_pages(&policy.settings.answers, place);
         let other = if policy.strip_prefix {
             Handover::Strip
         } else {
@@ -406,6 +419,10 @@ impl Builder<'_> {
             confined,
             debug,
         }
+    }
+
+    fn read_pages(&mut self, answers: &Answers, place: Option<&Place>) {
+        error_pages::read(&answers.pages, &mut self.pages, place, &mut self.problems);
     }
 
     /// Warns of a program that is not there; it may still be built or mounted before the start.

@@ -55,7 +55,8 @@ pub fn diff(old: &Plan, new: &Plan) -> Changes {
             || old.trusted_proxy != new.trusted_proxy
             || old.limits != new.limits
             || old.redirects != new.redirects
-            || old.answers != new.answers,
+            || old.answers != new.answers
+            || old.pages != new.pages,
         ..Changes::default()
     };
     for (name, after) in &new.apps {
@@ -281,6 +282,7 @@ mod tests {
             limits: ClientLimits::default(),
             redirects: vec![],
             answers: Answers::default(),
+            pages: Default::default(),
             access_log: AccessLog::Off,
             cuts: vec![],
             warnings: vec![],

@@ -18,6 +18,7 @@ pub mod diff;
 #[cfg(test)]
 mod docs;
 mod domains;
+mod error_pages;
 mod exec;
 mod filters;
 mod header_rules;

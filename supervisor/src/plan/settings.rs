@@ -118,6 +118,11 @@ impl Sheet {
         &self.base.draft
     }
 
+    /// Where `[isolate]` sets a key.
+    pub fn site_place(&self, key: &str) -> Option<&Place> {
+        self.base.places.get(key)
+    }
+
     /// The access log with its format.
     pub fn access_log(&self) -> AccessLog {
         let format = self.base.draft.access_log_format;

@@ -7,13 +7,14 @@ use crate::config::tree::{Node, Origin};
 use crate::confine::Wanted;
 use crate::confine::cgroup::Tree;
 use crate::confine::verdict::Verdict;
-use crate::router::answers::Answers;
+use crate::router::answers::{Answers, Page};
 use crate::router::limits::ClientLimits;
 use crate::router::message::{AccessLog, Certificate, Handover, RouteNode, WorkerAddress};
 use crate::router::redirect::Redirect as PathRedirect;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that `paster serve` needs to know about a configuration.
@@ -32,6 +33,8 @@ pub struct Plan {
     pub redirects: Vec<PathRedirect>,
     /// What `[isolate]` says about answers.
     pub answers: Answers,
+    /// The files that `error_pages` name, by absolute path.
+    pub pages: Arc<BTreeMap<String, Page>>,
     pub access_log: AccessLog,
     /// Where the tree was cut, and why not finer, in words for people.
     pub cuts: Vec<Cut>,

@@ -5,7 +5,7 @@
 
 use super::connection::{ConnectionState, Phase};
 use super::limits;
-use super::pages::{self, Markup};
+use super::pages::{self, Markup, Shown};
 use super::request::{Conversation, answer, without_app};
 use super::rewrite::Client;
 use super::serve::Arrival;
@@ -204,7 +204,9 @@ async fn serve_stream(
     let max_fields = streams.thread.table().limits.max_fields;
     let mut response = match translate::request(&mut request, max_fields) {
         Err(error) => {
-            let mut response = pages::failure(&error, markup, None);
+            let table = streams.thread.table();
+            let shown = Shown::by(&table.answers, &error);
+            let mut response = pages::failure(&error, markup, shown);
             without_app(&streams.thread, &mut response);
             response
         }

@@ -29,6 +29,7 @@ mod control;
 mod disk;
 mod encoder;
 mod error;
+mod error_pages;
 mod exchange;
 mod forwarded;
 mod framing;

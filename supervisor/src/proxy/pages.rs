@@ -1,10 +1,11 @@
 //! The answers that are our own: short, in the client's language of markup, and silent about the inside unless the
 //! site is being debugged.
 
+use super::answers::Answers;
 use super::body::ResponseBody;
 use super::error::ProxyError;
+use super::error_pages::Page;
 use crate::router::message::Death;
-use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -38,11 +39,31 @@ pub(super) struct Details<'a> {
     pub(super) death: Option<&'a Death>,
 }
 
-/// The response to a request that failed. `details` are given under `debug` only.
+/// What an error is shown as, beyond the words for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shown<'a> {
+    Briefly,
+    /// By a page of the configuration.
+    By(&'a Page),
+    /// Under `debug` only.
+    With(&'a Details<'a>),
+}
+
+impl<'a> Shown<'a> {
+    /// Of an app, or of the site.
+    pub(super) fn by(answers: &'a Answers, error: &ProxyError) -> Self {
+        answers
+            .pages
+            .of(error.status())
+            .map_or(Self::Briefly, Self::By)
+    }
+}
+
+/// The response to a request that failed.
 pub(super) fn failure(
     error: &ProxyError,
     markup: Markup,
-    details: Option<&Details<'_>>,
+    shown: Shown<'_>,
 ) -> Response<ResponseBody> {
     let status = error.status();
     // A missing page says no more than that, as the original's.
@@ -51,14 +72,19 @@ pub(super) fn failure(
     } else {
         markup
     };
-    let (text, content_type) = match markup {
-        Markup::Html => (html(error, details), "text/html; charset=utf-8"),
-        Markup::Plain => (plain(error, details), "text/plain; charset=utf-8"),
+    let details = match shown {
+        Shown::With(details) => Some(details),
+        Shown::Briefly | Shown::By(_) => None,
     };
-    let mut response = Response::new(ResponseBody::Whole(Bytes::from(text)));
+    let (text, content_type) = match (shown, markup) {
+        (Shown::By(page), _) => (page.body.clone(), page.content_type.clone()),
+        (_, Markup::Html) => (html(error, details).into(), HTML),
+        (_, Markup::Plain) => (plain(error, details).into(), PLAIN),
+    };
+    let mut response = Response::new(ResponseBody::Whole(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CONTENT_TYPE, content_type);
     if let Some(seconds) = error.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -70,6 +96,9 @@ pub(super) fn failure(
     }
     response
 }
+
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
 
@@ -245,8 +274,8 @@ mod tests {
         let error = ProxyError::Unloadable {
             reason: "secret path".into(),
         };
-        assert!(!text(failure(&error, Markup::Html, None)).contains("secret"));
-        assert!(!text(failure(&error, Markup::Plain, None)).contains("secret"));
+        assert!(!text(failure(&error, Markup::Html, Shown::Briefly)).contains("secret"));
+        assert!(!text(failure(&error, Markup::Plain, Shown::Briefly)).contains("secret"));
     }
 
     #[test]
@@ -259,7 +288,7 @@ mod tests {
         let page = text(failure(
             &ProxyError::WorkerGone,
             Markup::Html,
-            Some(&details),
+            Shown::With(&details),
         ));
         assert!(page.contains("killed by signal 11"));
         assert!(page.contains("&lt;script&gt;"));
@@ -267,7 +296,7 @@ mod tests {
         let page = text(failure(
             &ProxyError::WorkerGone,
             Markup::Plain,
-            Some(&details),
+            Shown::With(&details),
         ));
         assert!(page.contains("    <script>"), "plain text needs no escape");
     }
@@ -287,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_missing_page_is_plain() {
-        let response = failure(&ProxyError::NotFound, Markup::Html, None);
+        let response = failure(&ProxyError::NotFound, Markup::Html, Shown::Briefly);
         assert_eq!(response.status(), 404);
         assert_eq!(
             response.headers()[CONTENT_TYPE],
@@ -297,9 +326,9 @@ mod tests {
 
     #[test]
     fn refusals_say_what_to_do_next() {
-        let response = failure(&ProxyError::QueueFull, Markup::Plain, None);
+        let response = failure(&ProxyError::QueueFull, Markup::Plain, Shown::Briefly);
         assert_eq!(response.headers()[RETRY_AFTER], "1");
-        let response = failure(&ProxyError::BadRequest("x"), Markup::Plain, None);
+        let response = failure(&ProxyError::BadRequest("x"), Markup::Plain, Shown::Briefly);
         assert_eq!(response.headers()[CONNECTION], "close");
     }
 }

@@ -13,7 +13,7 @@ use super::hop::{
     Peer, X_REQUEST_ID, announced_trailers, ask_for_trailers, strip_response, takes_trailers,
 };
 use super::limits;
-use super::pages::{self, Details, Markup};
+use super::pages::{self, Details, Markup, Shown};
 use super::retry::Tries;
 use super::rewrite::{Client, clean, hand_over, take_back};
 use super::snapshot::{App, Snapshot};
@@ -101,7 +101,9 @@ pub(super) async fn answer(
 
 /// The answer to a head that was refused before it became a request.
 fn refuse(conversation: &Conversation, refusal: Refusal) -> Response<ResponseBody> {
-    let mut response = pages::failure(&refusal.error, Markup::Plain, None);
+    let table = conversation.thread.table();
+    let shown = Shown::by(&table.answers, &refusal.error);
+    let mut response = pages::failure(&refusal.error, Markup::Plain, shown);
     without_app(&conversation.thread, &mut response);
     if let Some(logger) = &conversation.thread.shared.log {
         let peer = conversation.client.peer;
@@ -527,7 +529,8 @@ async fn explain(thread: &Rc<Thread>, failure: Failure, markup: Markup) -> Respo
     let Failure { error, app, worker } = failure;
     let mut table = thread.table();
     if !table.debug {
-        return pages::failure(&error, markup, None);
+        let answers = app.as_ref().map_or(&table.answers, |app| &app.answers);
+        return pages::failure(&error, markup, Shown::by(answers, &error));
     }
     let name = app.as_ref().map(|app| &*app.name);
     let death = |table: &Snapshot| {
@@ -553,5 +556,5 @@ async fn explain(thread: &Rc<Thread>, failure: Failure, markup: Markup) -> Respo
         app: name,
         death: death.as_ref(),
     };
-    pages::failure(&error, markup, Some(&details))
+    pages::failure(&error, markup, Shown::With(&details))
 }

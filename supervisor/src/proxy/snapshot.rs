@@ -1,6 +1,7 @@
 //! The table in force, ready for use: compiled routes, apps with their workers, trusted peers.
 
 use super::answers::Answers;
+use super::error_pages::Pages;
 use super::forwarded::Trust;
 use super::queue::AppQueue;
 use super::redirects::Redirects;
@@ -103,6 +104,7 @@ impl Keeper {
         let router = Router::new(&table.root);
         let mut apps = HashMap::with_capacity(table.apps.len());
         let now = Instant::now();
+        let pages = Pages::new(&table.pages);
         for (name, mut spec) in table.apps {
             let queue = Arc::clone(self.queues.entry(name.clone()).or_default());
             let workers = spec
@@ -118,7 +120,7 @@ impl Keeper {
                 })
                 .collect();
             let suspects = Suspects::new(std::mem::take(&mut spec.suspects), now);
-            let answers = Answers::new(std::mem::take(&mut spec.answers));
+            let answers = Answers::new(std::mem::take(&mut spec.answers), &pages);
             let app = App {
                 name: Arc::from(name.as_str()),
                 spec,
@@ -141,7 +143,7 @@ impl Keeper {
             trust: Trust::parse(&table.trusted_proxy),
             limits: table.limits,
             redirects: Redirects::new(table.redirects),
-            answers: Answers::new(*table.answers),
+            answers: Answers::new(*table.answers, &pages),
             workers,
         }
     }

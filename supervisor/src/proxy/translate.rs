@@ -5,7 +5,7 @@
 
 use super::body::ResponseBody;
 use super::error::ProxyError;
-use super::pages::{self, Markup};
+use super::pages::{self, Markup, Shown};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
@@ -109,7 +109,9 @@ pub(super) fn tunnel_response(
             response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
             response
         }
-        status if status.is_success() => pages::failure(&ProxyError::BadAnswer, markup, None),
+        status if status.is_success() => {
+            pages::failure(&ProxyError::BadAnswer, markup, Shown::Briefly)
+        }
         _ => response,
     }
 }

@@ -9,6 +9,8 @@ pub struct Answers {
     pub compress: Compress,
     /// In the order in which they are applied.
     pub headers: Vec<HeaderRule>,
+    /// For errors that the proxy makes; one for a status at most.
+    pub pages: Vec<ErrorPage>,
 }
 
 impl Answers {
@@ -16,6 +18,21 @@ impl Answers {
     pub fn is_off(&self) -> bool {
         *self == Answers::default()
     }
+}
+
+/// A page for a status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorPage {
+    pub status: u16,
+    /// The absolute path of its file, by which the table has it.
+    pub page: String,
+}
+
+/// The contents of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    pub content_type: String,
+    pub body: String,
 }
 
 /// What becomes of a field of an answer: name and value are valid.

@@ -3,12 +3,13 @@
 //! The supervisor says *what is* by whole, versioned tables; the proxy answers with acknowledgements,
 //! demands and statistics. The proxy never learns how things came to be.
 
-use super::answers::Answers;
+use super::answers::{Answers, Page};
 use super::limits::ClientLimits;
 use super::redirect::Redirect;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// First argument of the program in the role of the proxy.
 pub const PROXY_ROLE: &str = "proxy-process";
@@ -168,6 +169,9 @@ pub struct Table {
     /// What is done with answers that no app is concerned with.
     #[serde(default, skip_serializing_if = "Answers::is_off")]
     pub answers: Box<Answers>,
+    /// What `pages` of answers name.
+    #[serde(default)]
+    pub pages: Arc<BTreeMap<String, Page>>,
 }
 
 /// One level of routing. Levels are matched one after the other, as nested urlmaps are.

@@ -6,6 +6,7 @@ use crate::router::message::{
     App, Death, Serving, Suspect, Table, Worker, WorkerAddress, WorkerId,
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What the table needs to know of an app besides its machine.
 pub struct AppView<'a> {
@@ -31,6 +32,7 @@ pub fn table<'a>(version: u64, plan: &Plan, apps: impl Iterator<Item = AppView<'
         limits: plan.limits,
         redirects: plan.redirects.clone(),
         answers: Box::new(plan.answers.clone()),
+        pages: Arc::clone(&plan.pages),
     }
 }
 

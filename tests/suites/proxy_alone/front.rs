@@ -231,6 +231,7 @@ pub(crate) fn site(app: App) -> Table {
         limits: ClientLimits::default(),
         redirects: Vec::new(),
         answers: Box::default(),
+        pages: Default::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the proxy does with the answers of an app.
 
 use super::{Key, Scope};
+use crate::plan::error_pages;
 use crate::plan::header_rules;
 use crate::plan::media_types::{self, show_types};
 use crate::plan::units::{show_size, size};
@@ -50,6 +51,17 @@ pub(super) static KEYS: &[Key] = &[
             Ok(())
         },
         show: |view| Some(header_rules::show(&view.settings.answers.headers)),
+    },
+    Key {
+        name: "error_pages",
+        scope: Scope::App,
+        default: "(none)",
+        about: "pages for errors of the proxy, one rule a line: `STATUS… = FILE`, relative to the INI file",
+        set: |draft, text, here| {
+            draft.settings.answers.pages = error_pages::rules(text, here)?;
+            Ok(())
+        },
+        show: |view| Some(error_pages::show(&view.settings.answers.pages)),
     },
 ];
 
