@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod access_log;
 mod autoscale;
 mod clients;
 mod compress;

@@ -20,7 +20,7 @@ const ROTATION_RETRY: Duration = Duration::from_secs(60);
 
 /// One file under one path.
 #[derive(Debug)]
-pub(super) struct LogFile {
+pub(crate) struct LogFile {
     path: PathBuf,
     open: Option<Open>,
     /// When the file could not be put aside, last.
@@ -40,7 +40,7 @@ struct Open {
 }
 
 impl LogFile {
-    pub(super) fn new(path: &Path) -> LogFile {
+    pub(crate) fn new(path: &Path) -> LogFile {
         LogFile {
             path: path.to_path_buf(),
             open: None,
@@ -62,7 +62,7 @@ impl LogFile {
     ///
     /// # Errors
     /// Of open(2).
-    pub(super) fn prepare(&mut self) -> io::Result<()> {
+    pub(crate) fn prepare(&mut self) -> io::Result<()> {
         self.present().map(|_| ())
     }
 
@@ -76,7 +76,7 @@ impl LogFile {
     ///
     /// # Errors
     /// Of open(2) and write(2); nothing is lost, and the same may be tried again.
-    pub(super) fn write_some(&mut self, rotation: &Rotation, waiting: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write_some(&mut self, rotation: &Rotation, waiting: &[u8]) -> io::Result<usize> {
         let mut most = waiting.len();
         // Twice: somebody else may have put another file there, which may be full too. If it stays full, it cannot be put
         // aside, and nothing may be lost.

@@ -34,6 +34,7 @@ use crate::plan::spec::{LineFormat, LogSettings, LogTo, Plan, Rotation};
 use crate::reports::report::{MAX_LINES, OutputLine};
 pub use app::Counts;
 use app::{AppLog, Feeds};
+pub(crate) use file::LogFile;
 pub use format::LogLine;
 use frozen::{FrozenApp, FrozenWaiting, Thaw};
 pub use frozen::{FrozenLogs, latin1};

@@ -135,6 +135,7 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         request_buffering: _,
         max_body: _,
         answers: _,
+        unlogged: _,
         queue: _,
         queue_timeout: _,
         restart: _,
@@ -235,9 +236,10 @@ mod tests {
     use crate::confine::verdict::Verdict;
     use crate::plan::spec::Listen;
     use crate::plan::testing;
+    use crate::router::access_log::{AccessLog, LogFormat};
     use crate::router::answers::Answers;
     use crate::router::limits::ClientLimits;
-    use crate::router::message::{AccessLog, Handover, LogFormat, RouteNode};
+    use crate::router::message::{Handover, RouteNode};
     use std::collections::BTreeMap;
     use std::time::Duration;
 

@@ -17,8 +17,9 @@ mod tests;
 mod workers;
 
 use super::spec::{AppSpec, Settings};
+use crate::router::access_log::{LogFormat, Rotation};
 use crate::router::limits::ClientLimits;
-use crate::router::message::{Handover, LogFormat};
+use crate::router::message::Handover;
 use crate::router::redirect::Redirect;
 use std::path::{Path, PathBuf};
 
@@ -78,10 +79,21 @@ pub struct Draft {
     pub fan_out: FanOut,
     pub access_log: LogTarget,
     pub access_log_format: LogFormat,
+    pub access_log_rotation: AccessLogRotation,
     pub trusted_proxy: Vec<String>,
     pub limits: ClientLimits,
     pub servers: Vec<String>,
     pub redirects: Vec<Redirect>,
+}
+
+/// When the access log is put aside; by default somebody else sees to that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLogRotation(pub Rotation);
+
+impl Default for AccessLogRotation {
+    fn default() -> AccessLogRotation {
+        AccessLogRotation(Rotation::NEVER)
+    }
 }
 
 /// Whether programs other than our Python host get the target without the mount prefix.

@@ -3,11 +3,11 @@
 use super::spec::AppSpec;
 use super::values::path;
 use crate::config::problem::Problem;
-use crate::router::message::AccessLog;
+use crate::router::access_log::AccessLog;
+pub use crate::router::access_log::Rotation;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The native socket of systemd-journald(8).
 const JOURNALD: &str = "/run/systemd/journal/socket";
@@ -55,16 +55,6 @@ pub enum LineFormat {
     Time,
     /// An object with a field for each fact.
     Json,
-}
-
-/// When a log file is put aside, and how many of them stay.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Rotation {
-    /// In bytes.
-    pub max_size: Option<u64>,
-    pub max_age: Option<Duration>,
-    /// Old files, beside the one that is written.
-    pub keep: u32,
 }
 
 impl Default for Rotation {

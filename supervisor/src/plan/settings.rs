@@ -6,7 +6,7 @@ use super::names;
 use super::spec::Settings;
 use super::suggest::nearest;
 use crate::config::problem::{Place, Problem};
-use crate::router::message::AccessLog;
+use crate::router::access_log::AccessLog;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -125,13 +125,14 @@ impl Sheet {
 
     /// The access log with its format.
     pub fn access_log(&self) -> AccessLog {
-        let format = self.base.draft.access_log_format;
+        let format = self.base.draft.access_log_format.clone();
         match &self.base.draft.access_log {
             LogTarget::Off => AccessLog::Off,
             LogTarget::Stdout => AccessLog::Stdout { format },
             LogTarget::File(path) => AccessLog::File {
                 path: path.clone(),
                 format,
+                rotation: self.base.draft.access_log_rotation.0.clone(),
             },
         }
     }
@@ -146,7 +147,8 @@ impl Sheet {
         }) {
             sourced.apply(part, &self.here, &mut Vec::new());
         }
-        sourced.finish(accounts, problems)
+        let site = &self.base.draft.access_log;
+        sourced.finish(site, accounts, problems)
     }
 
     /// Warnings for sections about apps that are not in `apps`.
@@ -231,7 +233,13 @@ impl Sourced {
         })
     }
 
-    fn finish(mut self, accounts: &dyn Accounts, problems: &mut Vec<Problem>) -> Policy {
+    /// `access_log` is that of the site: there is one for all apps.
+    fn finish(
+        mut self,
+        access_log: &LogTarget,
+        accounts: &dyn Accounts,
+        problems: &mut Vec<Problem>,
+    ) -> Policy {
         let settings = &mut self.draft.settings;
         let mut refuse = |key: &str, message: String, hint: String| {
             let problem = setting(message).hint(hint);
@@ -247,6 +255,16 @@ impl Sourced {
         ) {
             Ok(user) => settings.user = user,
             Err(refusal) => refuse(refusal.key, refusal.message, refusal.hint),
+        }
+        if self.draft.access_log != *access_log {
+            match self.draft.access_log {
+                LogTarget::Off => settings.unlogged = true,
+                LogTarget::Stdout | LogTarget::File(_) => refuse(
+                    "access_log",
+                    "an app has no access log of its own".to_owned(),
+                    "write `off` here, or move it to [isolate]: a line can say which `$app` it is about".to_owned(),
+                ),
+            }
         }
         if settings.restart_delay > settings.restart_max_delay {
             let key = if self.places.contains_key("restart_delay") {

@@ -7,9 +7,10 @@ use crate::config::tree::{Node, Origin};
 use crate::confine::Wanted;
 use crate::confine::cgroup::Tree;
 use crate::confine::verdict::Verdict;
+use crate::router::access_log::AccessLog;
 use crate::router::answers::{Answers, Page};
 use crate::router::limits::ClientLimits;
-use crate::router::message::{AccessLog, Certificate, Handover, RouteNode, WorkerAddress};
+use crate::router::message::{Certificate, Handover, RouteNode, WorkerAddress};
 use crate::router::redirect::Redirect as PathRedirect;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -212,6 +213,8 @@ pub struct Settings {
     pub max_body: Option<u64>,
     /// What the proxy does with answers.
     pub answers: Answers,
+    /// Its requests are kept out of the access log.
+    pub unlogged: bool,
     pub queue: usize,
     pub queue_timeout: Duration,
     pub restart: Restart,
@@ -304,6 +307,7 @@ impl Default for Settings {
             request_buffering: None,
             max_body: None,
             answers: Answers::default(),
+            unlogged: false,
             queue: 1000,
             queue_timeout: Duration::from_secs(30),
             restart: Restart::Always,

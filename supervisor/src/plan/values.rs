@@ -1,7 +1,10 @@
 //! How the values of single keys are read and written, where `units` is not enough.
 
 use super::spec::Readiness;
+use super::suggest::nearest;
 use super::units::{decimal, duration, number, size};
+use crate::router::access_log::LogFormat;
+use crate::router::log_format::{Format, FormatError, NAMES};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +19,32 @@ pub(super) fn readiness(text: &str) -> Result<Readiness, String> {
             Some(_) => Err("expected a path after `http:`, such as `http:/health`".to_owned()),
             None => Err("expected `auto`, `notify`, `accept` or `http:/path`".to_owned()),
         },
+    }
+}
+
+/// A format with a name, or one that is written out.
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text.trim() {
+        "common" => Ok(LogFormat::Common),
+        "combined" => Ok(LogFormat::Combined),
+        "json" => Ok(LogFormat::Json),
+        text if !text.contains('$') => Err(
+            "expected `common`, `combined`, `json`, or a text with variables such as `$status`"
+                .to_owned(),
+        ),
+        text => match Format::parse(text) {
+            Ok(_) => Ok(LogFormat::Text(text.to_owned())),
+            Err(FormatError::Unknown(name)) => Err(unknown_variable(&name)),
+            Err(error) => Err(error.to_string()),
+        },
+    }
+}
+
+fn unknown_variable(name: &str) -> String {
+    let unknown = FormatError::Unknown(name.to_owned());
+    match nearest(name, NAMES.iter().copied()) {
+        Some(meant) => format!("{unknown}; did you mean `${meant}`?"),
+        None => format!("{unknown}; docs/access-log.md lists all variables"),
     }
 }
 

@@ -46,8 +46,30 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
+/// What is known of a request body while it comes.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    fault: Cell<Option<BodyFault>>,
+    received: Cell<u64>,
+}
+
+impl Account {
+    pub(super) fn fault(&self) -> Option<BodyFault> {
+        self.fault.get()
+    }
+
+    pub(super) fn blame(&self, fault: BodyFault) {
+        self.fault.set(Some(fault));
+    }
+
+    /// Bytes that have come.
+    pub(super) fn received(&self) -> u64 {
+        self.received.get()
+    }
+}
+
 /// Shared between a request and its body, which lives in another task while it is sent.
-pub(super) type SharedFault = Rc<Cell<Option<BodyFault>>>;
+pub(super) type SharedAccount = Rc<Account>;
 
 /// What becomes of the trailers of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +83,7 @@ pub(super) enum Trailers {
 pub(super) struct ClientBody {
     incoming: Incoming,
     state: Arc<ConnectionState>,
-    fault: SharedFault,
+    account: SharedAccount,
     ended: bool,
     pass_trailers: Trailers,
     /// How many bytes may still come.
@@ -76,7 +98,7 @@ impl ClientBody {
         Self {
             incoming,
             state,
-            fault: SharedFault::default(),
+            account: SharedAccount::default(),
             ended,
             pass_trailers: Trailers::Drop,
             room: u64::MAX,
@@ -101,8 +123,8 @@ impl ClientBody {
         self.pass_trailers = trailers;
     }
 
-    pub(super) fn fault(&self) -> SharedFault {
-        Rc::clone(&self.fault)
+    pub(super) fn account(&self) -> SharedAccount {
+        Rc::clone(&self.account)
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -110,7 +132,7 @@ impl ClientBody {
     }
 
     fn fail(&mut self, fault: BodyFault) -> BodyError {
-        self.fault.set(Some(fault));
+        self.account.blame(fault);
         BodyError("the client did not send its body")
     }
 
@@ -138,6 +160,8 @@ impl ClientBody {
                             return Poll::Ready(Some(Err(self.fail(BodyFault::TooLarge))));
                         };
                         self.room = room;
+                        let received = &self.account.received;
+                        received.set(received.get() + data.len() as u64);
                         self.ended = self.incoming.is_end_stream();
                         Poll::Ready(Some(Ok(data)))
                     }
@@ -175,7 +199,7 @@ impl ClientBody {
     /// Reads ahead up to [`limits::REPLAY`] bytes: all that the client sends when `wait`, else only what is there.
     ///
     /// # Errors
-    /// When the client breaks off; [`Self::fault`] says how.
+    /// When the client breaks off; [`Self::account`] says how.
     pub(super) async fn read_ahead(mut self, wait: ReadAhead) -> Result<RequestBody, BodyError> {
         let mut first: Option<BytesMut> = None;
         let ended = std::future::poll_fn(|cx| {
@@ -256,10 +280,10 @@ impl RequestBody {
         }
     }
 
-    pub(super) fn fault(&self) -> Option<SharedFault> {
+    pub(super) fn account(&self) -> Option<SharedAccount> {
         match self {
-            Self::Stream { rest, .. } => Some(rest.fault()),
-            Self::Spooled(spooled) => Some(spooled.fault()),
+            Self::Stream { rest, .. } => Some(rest.account()),
+            Self::Spooled(spooled) => Some(spooled.account()),
             Self::Empty | Self::Whole(_) => None,
         }
     }

@@ -1,6 +1,5 @@
 //! One request, one worker, one answer: leases, tries, deadlines.
 
-use super::access_log::Entry;
 use super::asked::{Asked, Progress};
 use super::body::RequestBody;
 use super::connection::ConnectionState;
@@ -8,6 +7,7 @@ use super::error::ProxyError;
 use super::limits;
 use super::pool::{ConnectError, Wanted, WorkerConnection, connect};
 use super::queue::{Grant, Refused};
+use super::record::Record;
 use super::retry::{Failure, Next, Tries};
 use super::snapshot::App;
 use super::thread::Thread;
@@ -28,6 +28,7 @@ pub(super) async fn acquire(
     thread: &Thread,
     app: &Arc<App>,
     waiting_since: &mut Option<Instant>,
+    record: &mut Record,
 ) -> Result<Option<Lease>, ProxyError> {
     match app.spec.serving {
         Serving::Up => {}
@@ -52,7 +53,10 @@ pub(super) async fn acquire(
     };
     let since = *waiting_since.get_or_insert_with(Instant::now);
     let deadline = since + Duration::from_millis(app.spec.queue_timeout_ms);
-    match tokio::time::timeout_at(deadline, ticket.granted()).await {
+    record.waits();
+    let granted = tokio::time::timeout_at(deadline, ticket.granted()).await;
+    record.has_waited();
+    match granted {
         Ok(Grant::Lease(lease)) => Ok(Some(lease)),
         Ok(Grant::Changed) => Ok(None),
         Err(_) => Err(ProxyError::QueueTimeout),
@@ -86,7 +90,8 @@ pub(super) enum Failed {
 }
 
 /// A request on its way, from try to try.
-pub(super) struct Course {
+pub(super) struct Course<'r> {
+    pub(super) record: &'r mut Record,
     pub(super) asked: Asked,
     pub(super) tries: Tries,
     /// On a new connection only: an old one has failed.
@@ -103,16 +108,18 @@ pub(super) async fn send(
     app: &App,
     lease: Lease,
     request: Outgoing,
-    course: &mut Course,
+    course: &mut Course<'_>,
 ) -> Result<Answer, Failed> {
     let upstream = Arc::clone(lease.upstream());
     let Course {
+        record,
         asked,
         tries,
         fresh,
         once,
         informed,
     } = course;
+    record.tries(&upstream);
     let idempotent = request.method.is_idempotent();
     let repeatable = idempotent && request.body.is_whole() && !*once;
     let wanted = match (*fresh, repeatable) {
@@ -131,8 +138,9 @@ pub(super) async fn send(
             }
         },
     };
+    record.connected();
     let reused = connection.is_reused();
-    let fault = request.body.fault();
+    let account = request.body.account();
     let spare = request.spare();
     let (read, written) = (connection.traffic.read(), connection.traffic.written());
     let limit = app.spec.request_timeout_ms.map(Duration::from_millis);
@@ -160,6 +168,7 @@ pub(super) async fn send(
     let mut error = match outcome {
         Ok(response) => {
             upstream.trust();
+            record.answered(response.status());
             return Ok(Answer {
                 response,
                 connection,
@@ -168,7 +177,7 @@ pub(super) async fn send(
         }
         Err(error) => error,
     };
-    if let Some(fault) = fault.and_then(|fault| fault.get()) {
+    if let Some(fault) = account.and_then(|account| account.fault()) {
         let error = ProxyError::of_body(Some(fault));
         let worker = upstream.id();
         return Err(Failed::Final { error, worker });
@@ -289,19 +298,20 @@ pub(super) struct Finish {
     pub(super) connection: Option<WorkerConnection>,
     pub(super) lease: Option<Lease>,
     pub(super) asked: Asked,
-    pub(super) log: Option<Box<Entry>>,
+    /// Of the request, to its end.
+    pub(super) record: Record,
 }
 
 impl Finish {
     pub(super) fn sent(&mut self, bytes: usize) {
-        if let Some(log) = &mut self.log {
-            log.bytes += bytes as u64;
-        }
+        self.record.sent(bytes);
     }
 
     pub(super) fn complete(mut self) {
+        let now = std::time::Instant::now();
+        self.record.ended(now);
         if let Some(connection) = self.connection.take() {
-            self.thread.pool.put(connection, super::clock::now_ms());
+            self.thread.pool.put(connection, super::clock::at_ms(now));
         }
     }
 
@@ -319,8 +329,5 @@ impl Drop for Finish {
         self.connection = None;
         self.lease = None;
         self.state.request_ended();
-        if let (Some(entry), Some(log)) = (self.log.take(), &self.thread.shared.log) {
-            log.write(*entry);
-        }
     }
 }

@@ -8,7 +8,7 @@ use super::limits;
 use super::proxy_header::{self, Source};
 use super::serve::{Arrival, serve};
 use super::socket::Socket;
-use super::tls::HTTP_2;
+use super::tls::{HTTP_2, Secured};
 use std::io;
 use std::sync::atomic::Ordering;
 use tokio::time::timeout;
@@ -36,6 +36,7 @@ pub(super) async fn greet(mut arrival: Arrival, mut socket: Socket) {
         Ok(stream) => {
             // Its time for a request begins now.
             arrival.open.state.enter(Phase::Fresh);
+            arrival.secured = Secured::of(stream.get_ref().1);
             if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
                 http2::serve(arrival, stream, Vec::new()).await;
             } else {

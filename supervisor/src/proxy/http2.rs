@@ -35,6 +35,7 @@ pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S, read: Ve
         info,
         open,
         peer,
+        secured,
     } = arrival;
     let state = Arc::clone(&open.state);
     state.multiplexes();
@@ -42,7 +43,7 @@ pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S, read: Ve
     // As of now, for all requests of the connection.
     let most = thread.table().limits;
     let streams = Rc::new(Streams {
-        client: Rc::new(Client::new(peer, &info)),
+        client: Rc::new(Client::new(peer, secured, &info)),
         state: Arc::clone(&state),
         info,
         thread,

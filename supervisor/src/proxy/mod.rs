@@ -48,6 +48,7 @@ mod pool;
 mod privileges;
 mod proxy_header;
 mod queue;
+mod record;
 mod redirects;
 mod request;
 #[cfg(test)]

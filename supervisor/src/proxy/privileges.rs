@@ -1,7 +1,8 @@
 //! Becoming nobody in particular, once, before any thread exists.
 
 use crate::confine;
-use crate::router::message::{AccessLog, Hello, RunAs};
+use crate::router::access_log::AccessLog;
+use crate::router::message::{Hello, RunAs};
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 use std::io;
 

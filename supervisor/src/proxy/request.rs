@@ -14,6 +14,7 @@ use super::hop::{
 };
 use super::limits;
 use super::pages::{self, Details, Markup, Shown};
+use super::record::Record;
 use super::retry::Tries;
 use super::rewrite::{Client, clean, hand_over, take_back};
 use super::snapshot::{App, Snapshot};
@@ -71,13 +72,13 @@ pub(super) async fn answer(
     }
     let markup = Markup::accepted(request.headers());
     let version = request.version();
-    let mut log = thread
-        .shared
-        .log
-        .as_ref()
-        .map(|_| Box::new(Entry::start(&request, conversation.client.peer)));
-    let mut response = match forward(&conversation, request, &mut log).await {
-        Ok(response) => response,
+    let mut record = Record::start(&conversation, &request);
+    let mut response = match forward(&conversation, request, &mut record).await {
+        Ok(response) => {
+            // What goes on with a worker's answer has taken it.
+            record.answered_by_us(&response);
+            response
+        }
         Err(failure) => {
             let app = failure.app.clone();
             let mut response = explain(thread, failure, markup).await;
@@ -85,10 +86,8 @@ pub(super) async fn answer(
                 Some(app) => app.answers.headers.apply(response.headers_mut()),
                 None => without_app(thread, &mut response),
             }
-            if let (Some(mut entry), Some(logger)) = (log, &thread.shared.log) {
-                entry.answered_by_us(&response);
-                logger.write(*entry);
-            }
+            record.answered_by_us(&response);
+            drop(record);
             state.request_ended();
             response
         }
@@ -106,10 +105,11 @@ fn refuse(conversation: &Conversation, refusal: Refusal) -> Response<ResponseBod
     let mut response = pages::failure(&refusal.error, Markup::Plain, shown);
     without_app(&conversation.thread, &mut response);
     if let Some(logger) = &conversation.thread.shared.log {
-        let peer = conversation.client.peer;
-        let mut entry = Entry::refused(refusal.line, peer, response.status());
-        entry.answered_by_us(&response);
-        logger.write(entry);
+        let client = &conversation.client;
+        let status = response.status().as_u16();
+        let mut entry = Entry::refused(refusal.line, client.peer, client.secured, status);
+        entry.has_sent(response.body());
+        logger.write(Box::new(entry));
     }
     conversation.state.request_ended();
     response
@@ -139,7 +139,7 @@ fn close_if_needed(response: &mut Response<ResponseBody>, version: Version, drai
 async fn forward(
     conversation: &Conversation,
     mut request: Request<Incoming>,
-    log: &mut Option<Box<Entry>>,
+    record: &mut Record,
 ) -> Result<Response<ResponseBody>, Failure> {
     let thread = &conversation.thread;
     let client = &conversation.client;
@@ -160,7 +160,7 @@ async fn forward(
     )? {
         Target::Path(target) => target,
         Target::Server => {
-            return Ok(answered(conversation, pages::server_options(), log));
+            return Ok(answered(conversation, pages::server_options()));
         }
     };
     let path = path_info(target.as_str().as_bytes())
@@ -173,14 +173,16 @@ async fn forward(
     let mut said = None;
     let mut trailers = None;
     let mut outgoing = None;
-    let mut incoming = Some(ClientBody::new(body, Arc::clone(&conversation.state)));
+    let body = ClientBody::new(body, Arc::clone(&conversation.state));
+    record.receives(body.account());
+    let mut incoming = Some(body);
     if let Some(port) = conversation.info.greeting.redirect {
         let host = client.host(host.as_ref());
         let response = pages::to_https(host, port, &head.method, &target);
-        return Ok(answered(conversation, response, log));
+        return Ok(answered(conversation, response));
     }
     if let Some(response) = redirected(conversation, host.as_ref(), &target) {
-        return Ok(answered(conversation, response, log));
+        return Ok(answered(conversation, response));
     }
     let mut written_for: Option<u64> = None;
     let mut course = Course {
@@ -188,8 +190,9 @@ async fn forward(
             method: head.method.clone(),
             target: target.clone(),
             id: None,
-            since: Instant::now(),
+            since: record.since(),
         },
+        record,
         tries: Tries::default(),
         fresh: false,
         once: false,
@@ -216,9 +219,7 @@ async fn forward(
         };
         let said = said.get_or_insert_with(|| {
             app.queue.count_request();
-            if let Some(entry) = log {
-                entry.app = Some(Arc::clone(&app.name));
-            }
+            course.record.is_for(app);
             let peer = Peer::of(client.peer, &table.trust);
             trailers = announced_trailers(&head.headers, peer);
             clean(&mut head.headers, peer)
@@ -252,9 +253,7 @@ async fn forward(
                 headers.insert(TRAILER, trailers);
             }
             course.asked.id = headers.get(X_REQUEST_ID).cloned();
-            if let Some(entry) = log {
-                entry.request_id = course.asked.id.clone();
-            }
+            course.record.has_id(course.asked.id.as_ref());
             outgoing = Some(Outgoing {
                 method: head.method.clone(),
                 uri: Uri::from(target.clone()),
@@ -264,7 +263,7 @@ async fn forward(
         }
         let lease = match held.take().filter(|lease| app.names(lease.upstream().id())) {
             Some(lease) => lease,
-            None => match acquire(thread, app, &mut waiting_since).await {
+            None => match acquire(thread, app, &mut waiting_since, course.record).await {
                 Ok(Some(lease)) => lease,
                 Ok(None) => {
                     // The control loop may be about to hand this very table to the queues.
@@ -307,7 +306,8 @@ async fn forward(
             Ok(answer) => {
                 acquit(thread, &table, app, &course.asked);
                 conversation.state.interim_written().await;
-                return accept_answer(conversation, app, answer, wishes, course.asked, log)
+                let Course { asked, record, .. } = course;
+                return accept_answer(conversation, app, answer, wishes, asked, record)
                     .map_err(|(error, worker)| failed(error, Some(worker)));
             }
             Err(Failed::Final { error, worker }) => return Err(failed(error, Some(worker))),
@@ -323,15 +323,9 @@ async fn forward(
 fn answered(
     conversation: &Conversation,
     mut response: Response<ResponseBody>,
-    log: &mut Option<Box<Entry>>,
 ) -> Response<ResponseBody> {
-    let thread = &conversation.thread;
     conversation.state.request_ended();
-    without_app(thread, &mut response);
-    if let (Some(mut entry), Some(logger)) = (log.take(), &thread.shared.log) {
-        entry.answered_by_us(&response);
-        logger.write(*entry);
-    }
+    without_app(&conversation.thread, &mut response);
     response
 }
 
@@ -373,7 +367,7 @@ async fn before_a_worker(
     if announced == Announced::No {
         return Ok(RequestBody::Empty);
     }
-    let fault = body.fault();
+    let account = body.account();
     let read = async {
         match (wait, body.read_ahead(wait).await?) {
             (ReadAhead::Wait, RequestBody::Stream { first, rest }) if !rest.has_ended() => {
@@ -383,7 +377,7 @@ async fn before_a_worker(
             (_, read) => Ok::<_, BodyError>(read),
         }
     };
-    read.await.map_err(|_| ProxyError::of_body(fault.get()))
+    read.await.map_err(|_| ProxyError::of_body(account.fault()))
 }
 
 fn find_app<'t>(table: &'t Snapshot, name: &str) -> Result<&'t Arc<App>, ProxyError> {
@@ -455,7 +449,7 @@ fn accept_answer(
     answer: Answer,
     wishes: Wishes,
     asked: Asked,
-    log: &mut Option<Box<Entry>>,
+    record: &mut Record,
 ) -> Result<Response<ResponseBody>, (ProxyError, u64)> {
     let Answer {
         mut response,
@@ -463,21 +457,17 @@ fn accept_answer(
         lease,
     } = answer;
     let worker = lease.upstream().id();
-    if let Some(entry) = log {
-        entry.answered_by(&lease.upstream().worker, response.status());
-    }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some(on_upgrade) = wishes.on_upgrade.filter(|_| upgrade::agreed(&response)) else {
             return Err((ProxyError::BadAnswer, worker));
         };
-        let log = log.take();
         return Ok(upgrade::tunnel(
             conversation,
             on_upgrade,
             &mut response,
             lease,
             asked,
-            log,
+            record.take(),
         ));
     }
     let mut codings = response.headers().get_all(TRANSFER_ENCODING).iter();
@@ -509,13 +499,14 @@ fn accept_answer(
     let encoder = wishes.codings.and_then(|accepted| {
         compress::begin(&app.answers.compress, &accepted, &asked.method, &mut head)
     });
+    record.fields(&head.headers);
     let finish = Finish {
         thread: Rc::clone(&conversation.thread),
         state: Arc::clone(&conversation.state),
         connection: Some(connection),
         lease: Some(lease),
         asked,
-        log: log.take(),
+        record: record.take(),
     };
     let body = match encoder {
         None => ResponseBody::worker(incoming, finish),

@@ -172,7 +172,7 @@ fn rewritten(heard: &Heard) -> Option<HeaderMap> {
         server_port: 1,
         greeting: Greeting::default(),
     };
-    let client = Client::new(None, &listener);
+    let client = Client::new(None, None, &listener);
     let said = clean(&mut headers, Peer::Untrusted);
     let length = heard.body.as_ref().map(|body| body.len() as u64);
     framing::write(&mut headers, length, announced);

@@ -4,6 +4,7 @@ use super::hop::{
     PASTER_ENVIRON, Peer, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PREFIX,
     X_FORWARDED_PROTO, X_REQUEST_ID, X_SCRIPT_NAME, strip_request,
 };
+use super::tls::Secured;
 use crate::router::message::{Handover, ListenerInfo};
 use crate::router::urlmap::{Matched, strip_prefix};
 use bytes::Bytes;
@@ -39,6 +40,8 @@ const ENVIRON: &AsciiSet = &NON_ALPHANUMERIC
 pub(super) struct Client {
     /// None on a unix socket.
     pub(super) peer: Option<SocketAddr>,
+    /// None without TLS.
+    pub(super) secured: Option<Secured>,
     scheme: HeaderValue,
     port: HeaderValue,
     address: Option<HeaderValue>,
@@ -49,7 +52,11 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(peer: Option<SocketAddr>, listener: &ListenerInfo) -> Self {
+    pub(super) fn new(
+        peer: Option<SocketAddr>,
+        secured: Option<Secured>,
+        listener: &ListenerInfo,
+    ) -> Self {
         let peer = peer.map(|peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()));
         let encode = |text: &str| percent_encode(text.as_bytes(), ENVIRON).to_string();
         let (address, port) = peer.map_or_else(Default::default, |peer| {
@@ -72,6 +79,7 @@ impl Client {
         let text = |text: &str| HeaderValue::from_str(text).ok();
         Self {
             peer,
+            secured,
             scheme: text(&listener.scheme).unwrap_or_else(|| HeaderValue::from_static("http")),
             port: HeaderValue::from(listener.server_port),
             address: peer.and_then(|_| text(&address)),
@@ -82,6 +90,10 @@ impl Client {
 }
 
 impl Client {
+    pub(super) fn scheme(&self) -> &HeaderValue {
+        &self.scheme
+    }
+
     /// The host that it means, which may be the listener's where it has said none.
     pub(super) fn host<'a>(&'a self, said: Option<&'a HeaderValue>) -> Option<&'a HeaderValue> {
         said.filter(|host| !host.is_empty()).or(self.host.as_ref())
@@ -294,7 +306,7 @@ mod tests {
     }
 
     fn client() -> Client {
-        Client::new(Some("192.0.2.1:4711".parse().unwrap()), &listener())
+        Client::new(Some("192.0.2.1:4711".parse().unwrap()), None, &listener())
     }
 
     fn matched<'a>(script_name: &'a str, path_info: &'a [u8]) -> Matched<'static, 'a> {
@@ -350,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_client_on_a_unix_socket_has_no_address() {
-        let value = environ(&matched("", b"/"), &Client::new(None, &listener()));
+        let value = environ(&matched("", b"/"), &Client::new(None, None, &listener()));
         assert_eq!(value, " /   http localhost 8080");
     }
 

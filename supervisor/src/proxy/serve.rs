@@ -11,6 +11,7 @@ use super::request::{Conversation, answer};
 use super::rewrite::Client;
 use super::socket::{ClientStream, Socket};
 use super::thread::{OpenConnection, Thread};
+use super::tls::Secured;
 use crate::router::limits::ClientLimits;
 use crate::router::message::ListenerInfo;
 use crate::sys::shortage::Complaints;
@@ -98,6 +99,7 @@ pub(super) async fn accept(thread: Rc<Thread>, acceptor: Acceptor, info: Listene
                     thread: Rc::clone(&thread),
                     info: Rc::clone(&info),
                     peer,
+                    secured: None,
                 };
                 if greets {
                     tokio::task::spawn_local(greet(arrival, socket));
@@ -154,6 +156,7 @@ pub(super) struct Arrival {
     pub(super) open: OpenConnection,
     /// None on a unix socket.
     pub(super) peer: Option<SocketAddr>,
+    pub(super) secured: Option<Secured>,
 }
 
 /// Speaks HTTP/1 with a client, to the end of the connection.
@@ -166,7 +169,7 @@ pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S) {
     // As of now, for all requests of the connection; its times are those of the table in force.
     let limits = arrival.thread.table().limits;
     let conversation = Rc::new(Conversation {
-        client: Rc::new(Client::new(arrival.peer, &arrival.info)),
+        client: Rc::new(Client::new(arrival.peer, arrival.secured, &arrival.info)),
         state: Arc::clone(&state),
         info: Rc::clone(&arrival.info),
         thread: Rc::clone(&arrival.thread),
@@ -287,6 +290,8 @@ fn log_unreadable(conversation: &Conversation, error: &hyper::Error) {
             false => StatusCode::BAD_REQUEST,
         };
         let line = conversation.state.take_last_line();
-        logger.write(Entry::refused(line, conversation.client.peer, status));
+        let client = &conversation.client;
+        let entry = Entry::refused(line, client.peer, client.secured, status.as_u16());
+        logger.write(Box::new(entry));
     }
 }

@@ -2,7 +2,7 @@
 //! What is more than a small buffer goes to a file without a name in the directory for temporary files: nobody else
 //! can open it, and it ends with the request.
 
-use super::body::{BodyError, BodyFault, ClientBody, SharedFault};
+use super::body::{BodyError, BodyFault, ClientBody, SharedAccount};
 use super::disk::{Disk, Outcome};
 use super::limits;
 use super::thread::Thread;
@@ -23,7 +23,7 @@ pub(super) struct Spooled {
     /// What has been read.
     at: u64,
     reading: Option<Outcome<Bytes>>,
-    fault: SharedFault,
+    account: SharedAccount,
     thread: Rc<Thread>,
 }
 
@@ -36,7 +36,7 @@ pub(super) async fn keep(
     first: Bytes,
     thread: &Rc<Thread>,
 ) -> Result<Spooled, BodyError> {
-    let fault = body.fault();
+    let account = body.account();
     let mut batch = BytesMut::from(first);
     let mut file = None;
     let mut length = 0;
@@ -45,7 +45,7 @@ pub(super) async fn keep(
         let part = std::mem::take(&mut batch).freeze();
         let size = part.len() as u64;
         let written = thread.disk.run(write(file.take(), part, length)).await;
-        let kept = written.map_err(|error| cannot_keep(&thread.disk, &fault, &error))?;
+        let kept = written.map_err(|error| cannot_keep(&thread.disk, &account, &error))?;
         length += size;
         if ended {
             return Ok(Spooled {
@@ -53,7 +53,7 @@ pub(super) async fn keep(
                 length,
                 at: 0,
                 reading: None,
-                fault,
+                account,
                 thread: Rc::clone(thread),
             });
         }
@@ -93,12 +93,12 @@ async fn fill(batch: &mut BytesMut, body: &mut ClientBody) -> Result<bool, BodyE
     .await
 }
 
-fn cannot_keep(disk: &Disk, fault: &SharedFault, error: &io::Error) -> BodyError {
+fn cannot_keep(disk: &Disk, account: &SharedAccount, error: &io::Error) -> BodyError {
     if disk.may_complain() {
         let directory = std::env::temp_dir();
         tracing::warn!(%error, directory = %directory.display(), "cannot keep a request body; the client gets 503");
     }
-    fault.set(Some(BodyFault::NotKept));
+    account.blame(BodyFault::NotKept);
     BodyError("the body cannot be kept")
 }
 
@@ -110,13 +110,13 @@ impl Spooled {
             length: self.length,
             at: 0,
             reading: None,
-            fault: Rc::clone(&self.fault),
+            account: Rc::clone(&self.account),
             thread: Rc::clone(&self.thread),
         }
     }
 
-    pub(super) fn fault(&self) -> SharedFault {
-        Rc::clone(&self.fault)
+    pub(super) fn account(&self) -> SharedAccount {
+        Rc::clone(&self.account)
     }
 
     /// Bytes that have not been read.
@@ -137,7 +137,7 @@ impl Spooled {
             match disk.start(read(Arc::clone(&self.file), self.at, size)) {
                 Ok(reading) => self.reading = Some(reading),
                 Err(error) => {
-                    return Poll::Ready(Some(Err(cannot_keep(disk, &self.fault, &error))));
+                    return Poll::Ready(Some(Err(cannot_keep(disk, &self.account, &error))));
                 }
             }
         }
@@ -154,7 +154,7 @@ impl Spooled {
                 self.at += data.len() as u64;
                 Ok(data)
             }
-            Err(error) => Err(cannot_keep(disk, &self.fault, &error)),
+            Err(error) => Err(cannot_keep(disk, &self.account, &error)),
         }))
     }
 }

@@ -4,11 +4,11 @@
 
 use crate::router::message::Certificate;
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +16,25 @@ use std::sync::Arc;
 /// What we speak inside, preferred first.
 pub(super) const HTTP_2: &[u8] = b"h2";
 const HTTP_1: &[u8] = b"http/1.1";
+
+/// How a connection is kept from others, by the names that OpenSSL has for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Secured {
+    pub(super) version: &'static str,
+    pub(super) cipher: &'static str,
+}
+
+impl Secured {
+    pub(super) fn of(connection: &ServerConnection) -> Option<Self> {
+        let version = match connection.protocol_version()? {
+            ProtocolVersion::TLSv1_2 => "TLSv1.2",
+            ProtocolVersion::TLSv1_3 => "TLSv1.3",
+            _ => return None,
+        };
+        let cipher = connection.negotiated_cipher_suite()?.suite().as_str()?;
+        Some(Self { version, cipher })
+    }
+}
 
 /// Configurations by server.
 #[derive(Debug, Default)]

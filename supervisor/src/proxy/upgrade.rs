@@ -1,11 +1,11 @@
 //! WebSocket: a request that may become a tunnel. It does so when the worker's 101 arrives, not before, and only when
 //! it was asked for; nothing but `websocket` is ever upgraded, so no HTTP hides in a tunnel.
 
-use super::access_log::Entry;
 use super::asked::{Asked, Progress};
 use super::body::ResponseBody;
 use super::hop::{has_connection_option, strip_response, tokens};
 use super::limits;
+use super::record::Record;
 use super::request::Conversation;
 use super::upstream::Lease;
 use http::header::{CONNECTION, UPGRADE};
@@ -58,7 +58,7 @@ pub(super) fn tunnel(
     response: &mut Response<Incoming>,
     lease: Lease,
     asked: Asked,
-    log: Option<Box<Entry>>,
+    mut record: Record,
 ) -> Response<ResponseBody> {
     let worker = hyper::upgrade::on(&mut *response);
     conversation.state.becomes_tunnel();
@@ -73,10 +73,8 @@ pub(super) fn tunnel(
             _ => (0, 0),
         };
         drop(lease);
-        if let (Some(mut entry), Some(logger)) = (log, &thread.shared.log) {
-            entry.bytes = up;
-            logger.write(*entry);
-        }
+        record.carried(down, up);
+        drop(record);
         tracing::debug!(down, up, "tunnel ended");
         drop(open);
     });

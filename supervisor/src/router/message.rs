@@ -3,6 +3,7 @@
 //! The supervisor says *what is* by whole, versioned tables; the proxy answers with acknowledgements,
 //! demands and statistics. The proxy never learns how things came to be.
 
+use super::access_log::AccessLog;
 use super::answers::{Answers, Page};
 use super::limits::ClientLimits;
 use super::redirect::Redirect;
@@ -124,32 +125,6 @@ impl std::fmt::Debug for PrivateKey {
     }
 }
 
-/// Where requests are logged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(tag = "to", rename_all = "snake_case")]
-pub enum AccessLog {
-    #[default]
-    Off,
-    /// The proxy's standard output.
-    Stdout {
-        format: LogFormat,
-    },
-    File {
-        path: PathBuf,
-        format: LogFormat,
-    },
-}
-
-/// Format of an access log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    Common,
-    #[default]
-    Combined,
-    Json,
-}
-
 /// The route table: immutable, replaced whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Table {
@@ -223,6 +198,9 @@ pub struct App {
     /// What is done with its answers; mostly nothing.
     #[serde(default, skip_serializing_if = "Answers::is_off")]
     pub answers: Answers,
+    /// Its requests are kept out of the access log.
+    #[serde(default)]
+    pub unlogged: bool,
     /// It may get more processes: say soon when requests wait.
     #[serde(default)]
     pub scales: bool,

@@ -1,6 +1,6 @@
 //! The access log file, made ready for a proxy that may not make it itself.
 
-use crate::router::message::AccessLog;
+use crate::router::access_log::AccessLog;
 use std::fs::OpenOptions;
 use std::os::unix::fs::{OpenOptionsExt, fchown};
 

@@ -1,9 +1,10 @@
 //! A proxy process under test, with the test as its supervisor.
 
+use paster::router::access_log::AccessLog;
 use paster::router::limits::ClientLimits;
 use paster::router::message::{
-    AccessLog, App, FromProxy, Handover, Hello, ListenerInfo, Route, RouteNode, Serving, Table,
-    ToProxy, Worker, WorkerAddress,
+    App, FromProxy, Handover, Hello, ListenerInfo, Route, RouteNode, Serving, Table, ToProxy,
+    Worker, WorkerAddress,
 };
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -214,6 +215,7 @@ pub(crate) fn app(workers: Vec<Worker>) -> App {
         buffering: false,
         max_body: None,
         answers: paster::router::answers::Answers::default(),
+        unlogged: false,
         scales: false,
         last_death: None,
         suspects: Vec::new(),

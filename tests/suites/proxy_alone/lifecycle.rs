@@ -3,7 +3,8 @@
 use crate::backend::Backend;
 use crate::client::Client;
 use crate::front::{Front, app, eventually, site, worker};
-use paster::router::message::{AccessLog, FromProxy, LogFormat, Serving, ToProxy};
+use paster::router::access_log::{AccessLog, LogFormat, Rotation};
+use paster::router::message::{FromProxy, Serving, ToProxy};
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -177,6 +178,7 @@ fn each_request_leaves_a_line_in_the_log() {
     let log = AccessLog::File {
         path: path.clone(),
         format: LogFormat::Json,
+        rotation: Rotation::NEVER,
     };
     let front = Front::with_log(site(app(vec![worker(1, backend.path())])), log);
     let mut client = Client::new(&front);

@@ -1,13 +1,13 @@
-//! Where the output of an app goes.
+//! Where the output of an app goes, and whether its requests are logged.
 
-use super::{Key, Scope};
+use super::{Key, LogTarget, Scope};
 use crate::plan::log::Template;
 use crate::plan::spec::{LineFormat, LogTo};
 use crate::plan::units::{number, optional_duration, show_duration, show_size};
-use crate::plan::values::optional_size;
+use crate::plan::values::{optional_size, path};
 
 /// The most old log files that stay; each rotation renames them all.
-const MOST_OLD_LOGS: u32 = 1000;
+pub(super) const MOST_OLD_LOGS: u32 = 1000;
 
 pub(super) static KEYS: &[Key] = &[
     Key {
@@ -86,5 +86,20 @@ pub(super) static KEYS: &[Key] = &[
             Ok(())
         },
         show: |view| Some(view.settings.log.rotation.keep.to_string()),
+    },
+    Key {
+        name: "access_log",
+        scope: Scope::App,
+        default: "off",
+        about: "where the proxy logs requests: `off`, `stdout` or a file, relative to the INI file; in `[isolate:NAME]` only `off`",
+        set: |draft, text, here| {
+            draft.access_log = match text.trim() {
+                "off" => LogTarget::Off,
+                "stdout" => LogTarget::Stdout,
+                _ => LogTarget::File(path(text, here)?),
+            };
+            Ok(())
+        },
+        show: |_| None,
     },
 ];

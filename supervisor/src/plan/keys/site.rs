@@ -1,10 +1,11 @@
 //! What is about the proxy or the whole file.
 
-use super::{FanOut, Key, LogTarget, Scope};
+use super::logs::MOST_OLD_LOGS;
+use super::{FanOut, Key, Scope};
 use crate::plan::networks;
 use crate::plan::redirects;
-use crate::plan::values::path;
-use crate::router::message::LogFormat;
+use crate::plan::units::{number, optional_duration};
+use crate::plan::values::{log_format, optional_size};
 
 pub(super) static KEYS: &[Key] = &[
     Key {
@@ -24,32 +25,45 @@ pub(super) static KEYS: &[Key] = &[
         show: |_| None,
     },
     Key {
-        name: "access_log",
+        name: "access_log_format",
         scope: Scope::Site,
-        default: "off",
-        about: "where the proxy logs requests: `off`, `stdout` or a file, relative to the INI file",
-        set: |draft, text, here| {
-            draft.access_log = match text.trim() {
-                "off" => LogTarget::Off,
-                "stdout" => LogTarget::Stdout,
-                _ => LogTarget::File(path(text, here)?),
-            };
+        default: "combined",
+        about: "`common`, `combined`, `json` (one object per line), or a text with [variables](access-log.md)",
+        set: |draft, text, _| {
+            draft.access_log_format = log_format(text)?;
             Ok(())
         },
         show: |_| None,
     },
     Key {
-        name: "access_log_format",
+        name: "access_log_max_size",
         scope: Scope::Site,
-        default: "combined",
-        about: "`common`, `combined` or `json` (one object per line)",
+        default: "off",
+        about: "an access log that would become larger is put aside first",
         set: |draft, text, _| {
-            draft.access_log_format = match text.trim() {
-                "common" => LogFormat::Common,
-                "combined" => LogFormat::Combined,
-                "json" => LogFormat::Json,
-                _ => return Err("expected `common`, `combined` or `json`".to_owned()),
-            };
+            draft.access_log_rotation.0.max_size = optional_size(text.trim())?;
+            Ok(())
+        },
+        show: |_| None,
+    },
+    Key {
+        name: "access_log_max_age",
+        scope: Scope::Site,
+        default: "off",
+        about: "an access log that is older is put aside when the next line comes",
+        set: |draft, text, _| {
+            draft.access_log_rotation.0.max_age = optional_duration(text)?;
+            Ok(())
+        },
+        show: |_| None,
+    },
+    Key {
+        name: "access_log_keep",
+        scope: Scope::Site,
+        default: "10",
+        about: "old access logs that stay: `FILE.1` is the newest",
+        set: |draft, text, _| {
+            draft.access_log_rotation.0.keep = number(text, 0, MOST_OLD_LOGS)?;
             Ok(())
         },
         show: |_| None,

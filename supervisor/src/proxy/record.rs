@@ -1,0 +1,220 @@
+//! One request from its head to its end: what is to be counted and logged of it then, however it ends.
+
+use super::access_log::{Entry, Totals, Try};
+use super::body::{ResponseBody, SharedAccount};
+use super::request::Conversation;
+use super::snapshot::App;
+use super::thread::Thread;
+use super::upstream::Upstream;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Status of a request whose client has left before there was an answer, as nginx has it.
+const CLIENT_GONE: u16 = 499;
+
+/// Everything about a request that outlives its answer. Dropping it is the end of the request.
+#[derive(Debug)]
+pub(super) struct Record(Option<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    thread: Rc<Thread>,
+    log: Option<Box<Entry>>,
+    since: Instant,
+    ended: Option<Instant>,
+    /// 0: there is no answer yet.
+    status: u16,
+    sent: u64,
+    received: Received,
+    tries: u32,
+    waiting_since: Option<Instant>,
+    waited: Duration,
+}
+
+#[derive(Debug)]
+enum Received {
+    Known(u64),
+    By(SharedAccount),
+}
+
+impl Record {
+    pub(super) fn start(conversation: &Conversation, request: &Request<Incoming>) -> Self {
+        let thread = Rc::clone(&conversation.thread);
+        let log = thread.shared.log.as_ref().map(|log| {
+            let client = &conversation.client;
+            let port = conversation.info.server_port;
+            Box::new(Entry::start(&log.program, request, client, port))
+        });
+        Self(Some(Inner {
+            thread,
+            log,
+            since: Instant::now(),
+            ended: None,
+            status: 0,
+            sent: 0,
+            received: Received::Known(0),
+            tries: 0,
+            waiting_since: None,
+            waited: Duration::ZERO,
+        }))
+    }
+
+    /// What goes on with the answer; nothing is left here.
+    pub(super) fn take(&mut self) -> Self {
+        Self(self.0.take())
+    }
+
+    pub(super) fn since(&self) -> Instant {
+        self.0
+            .as_ref()
+            .map_or_else(Instant::now, |inner| inner.since)
+    }
+
+    /// The body is counted while it comes.
+    pub(super) fn receives(&mut self, body: SharedAccount) {
+        if let Some(inner) = &mut self.0 {
+            inner.received = Received::By(body);
+        }
+    }
+
+    /// It is for this app.
+    pub(super) fn is_for(&mut self, app: &App) {
+        if let Some(inner) = &mut self.0 {
+            if app.spec.unlogged {
+                inner.log = None;
+            }
+            if let Some(entry) = &mut inner.log {
+                entry.app = Some(Arc::clone(&app.name));
+            }
+        }
+    }
+
+    pub(super) fn has_id(&mut self, id: Option<&HeaderValue>) {
+        if let Some(entry) = self.entry() {
+            entry.request_id = id.cloned();
+        }
+    }
+
+    /// It waits for a worker.
+    pub(super) fn waits(&mut self) {
+        if let Some(inner) = &mut self.0 {
+            inner.waiting_since = Some(Instant::now());
+        }
+    }
+
+    /// It waits no more.
+    pub(super) fn has_waited(&mut self) {
+        if let Some(inner) = &mut self.0
+            && let Some(since) = inner.waiting_since.take()
+        {
+            inner.waited += since.elapsed();
+        }
+    }
+
+    /// A try begins.
+    pub(super) fn tries(&mut self, upstream: &Arc<Upstream>) {
+        if let Some(inner) = &mut self.0 {
+            inner.tries += 1;
+            if let Some(entry) = &mut inner.log {
+                entry.upstream = Some(Arc::clone(upstream));
+                entry.last_try = Some(Try::begin());
+            }
+        }
+    }
+
+    pub(super) fn connected(&mut self) {
+        if let Some(last) = self.entry().and_then(|entry| entry.last_try.as_mut()) {
+            last.connected = Some(Instant::now());
+        }
+    }
+
+    /// The head of the worker's answer is there.
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        if let Some(inner) = &mut self.0 {
+            inner.status = status.as_u16();
+            if let Some(last) = inner.log.as_mut().and_then(|log| log.last_try.as_mut()) {
+                last.answered = Some(Instant::now());
+            }
+        }
+    }
+
+    /// These go to the client.
+    pub(super) fn fields(&mut self, headers: &HeaderMap) {
+        if let Some(inner) = &mut self.0
+            && let (Some(entry), Some(log)) = (&mut inner.log, &inner.thread.shared.log)
+        {
+            entry.answered(&log.program, headers);
+        }
+    }
+
+    /// No worker has answered: this did.
+    pub(super) fn answered_by_us(&mut self, response: &Response<ResponseBody>) {
+        self.fields(response.headers());
+        if let Some(inner) = &mut self.0 {
+            inner.status = response.status().as_u16();
+            inner.sent = http_body::Body::size_hint(response.body())
+                .exact()
+                .unwrap_or(0);
+        }
+    }
+
+    pub(super) fn sent(&mut self, bytes: usize) {
+        if let Some(inner) = &mut self.0 {
+            inner.sent += bytes as u64;
+        }
+    }
+
+    /// A tunnel has carried so many bytes from the client and to it.
+    pub(super) fn carried(&mut self, from_client: u64, to_client: u64) {
+        if let Some(inner) = &mut self.0 {
+            inner.received = Received::Known(from_client);
+            inner.sent = to_client;
+        }
+    }
+
+    /// The last byte is on its way.
+    pub(super) fn ended(&mut self, at: Instant) {
+        if let Some(inner) = &mut self.0 {
+            inner.ended = Some(at);
+        }
+    }
+
+    fn entry(&mut self) -> Option<&mut Entry> {
+        self.0.as_mut()?.log.as_deref_mut()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let Some(mut entry) = self.log.take() else {
+            return;
+        };
+        let ended = self.ended.unwrap_or_else(Instant::now);
+        if let Some(since) = self.waiting_since {
+            self.waited += ended.saturating_duration_since(since);
+        }
+        if let Some(last) = &mut entry.last_try {
+            last.ended = Some(ended);
+        }
+        entry.ended(Totals {
+            status: match self.status {
+                0 => CLIENT_GONE,
+                status => status,
+            },
+            sent: self.sent,
+            received: match &self.received {
+                Received::Known(bytes) => *bytes,
+                Received::By(body) => body.received(),
+            },
+            took: ended.saturating_duration_since(self.since),
+            waited: self.waited,
+            tries: self.tries,
+        });
+        if let Some(log) = &self.thread.shared.log {
+            log.write(entry);
+        }
+    }
+}
