@@ -38,6 +38,7 @@ mod redirects;
 mod reload;
 mod restart;
 mod routing;
+mod stats;
 mod status;
 mod stop;
 mod systemd;

@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Show how workers died: crash reports, the newest last
     Crashes(CrashesArgs),
+    /// Show what came of requests: answers, errors, bytes, times
+    Stats(StatsArgs),
     /// Show what apps and workers use, each second anew
     Top(TopArgs),
     /// Show what apps have printed
@@ -205,6 +207,18 @@ pub(crate) struct SiteArgs {
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) site: SiteArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatsArgs {
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+    /// Of these apps [default: all]
+    #[arg(value_name = "APP")]
+    pub(crate) apps: Vec<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -18,6 +18,7 @@ mod routes;
 mod scale;
 mod serve;
 mod site;
+mod stats;
 mod table;
 mod top;
 mod upgrade;
@@ -43,6 +44,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Wait(args) => wait::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Crashes(args) => crashes::run(&args),
+        Command::Stats(args) => stats::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Check(args) => check::run(&args),

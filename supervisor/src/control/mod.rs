@@ -9,3 +9,4 @@ pub mod protocol;
 pub mod query;
 pub mod server;
 pub mod stream;
+pub mod traffic;

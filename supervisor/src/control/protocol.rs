@@ -1,5 +1,6 @@
 //! What is said on the control socket. Fields are only ever added.
 
+use super::traffic::TrafficStatus;
 use crate::config::problem::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -205,6 +206,9 @@ pub struct AppStatus {
     pub restarts: u64,
     pub queued: u64,
     pub requests: u64,
+    /// What came of them.
+    #[serde(default)]
+    pub traffic: TrafficStatus,
     pub workers: Vec<WorkerStatus>,
     /// How its last worker ended that nobody had asked to, if one did.
     pub last_death: Option<String>,

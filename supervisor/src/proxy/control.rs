@@ -3,6 +3,7 @@
 
 use super::access_log::AccessLogger;
 use super::inherited::Listener;
+use super::limits;
 use super::outbox::{Event, Outbox};
 use super::queue::AppQueue;
 use super::snapshot::{Keeper, Snapshot};
@@ -10,6 +11,7 @@ use super::thread::{Shared, start};
 use crate::router::message::{
     AppStats, Certificate, FromProxy, Hello, ListenerInfo, Stats, Table, ToProxy,
 };
+use crate::router::traffic::Traffic;
 use crate::sys::shortage;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
@@ -25,8 +27,6 @@ const LINE_LIMIT: u64 = 256 << 20;
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 /// How often apps that could get more processes are looked at, whether requests wait.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// More threads than this do not pay for a hop.
-const THREADS: usize = 4;
 /// Descriptors that are not for client connections and their ways to workers.
 const RESERVED_DESCRIPTORS: u64 = 64;
 
@@ -113,7 +113,9 @@ struct Control {
     keeper: Keeper,
     shared: Arc<Shared>,
     threads: usize,
+    /// As it was told last, without `traffic`.
     last_stats: Stats,
+    last_traffic: BTreeMap<String, Traffic>,
     /// Queues of apps that could get more processes.
     scaling: Vec<Arc<AppQueue>>,
     /// Set when the proxy is to end.
@@ -128,7 +130,8 @@ impl Control {
         outbox: &Outbox,
         listeners: Vec<Listener>,
     ) -> io::Result<Self> {
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(THREADS));
+        let threads =
+            std::thread::available_parallelism().map_or(1, |n| n.get().min(limits::THREADS));
         // A site without its access log is better than no site.
         let log = AccessLogger::start(&hello.access_log).unwrap_or_else(|error| {
             tracing::error!(%error, "requests are not logged");
@@ -154,6 +157,7 @@ impl Control {
             shared,
             threads,
             last_stats: Stats::default(),
+            last_traffic: BTreeMap::new(),
             scaling,
             deadline: None,
         };
@@ -232,7 +236,12 @@ impl Control {
     }
 
     fn tell_stats(&mut self) {
-        let stats = Stats {
+        let traffic: BTreeMap<String, Traffic> = self
+            .keeper
+            .queues()
+            .map(|(name, queue)| (name.clone(), queue.traffic.sum()))
+            .collect();
+        let mut stats = Stats {
             connections: self.shared.open_connections() as u64,
             handshakes_failed: self.shared.handshakes_failed.load(Ordering::Relaxed),
             apps: self
@@ -240,23 +249,33 @@ impl Control {
                 .queues()
                 .map(|(name, queue)| {
                     let stats = AppStats {
-                        requests: queue.requests(),
+                        requests: traffic.get(name).map_or(0, |traffic| traffic.requests),
                         queued: queue.waiting() as u64,
                         waited_ms: queue.waited_ms(),
                     };
                     (name.clone(), stats)
                 })
                 .collect(),
+            traffic: BTreeMap::new(),
             workers: self
                 .keeper
                 .upstreams()
                 .map(|upstream| upstream.stats())
                 .collect(),
         };
-        if stats != self.last_stats {
-            self.told(&FromProxy::Stats(stats.clone()));
-            self.last_stats = stats;
+        let none = Traffic::default();
+        let changed = |(name, traffic): &(&String, &Traffic)| {
+            self.last_traffic.get(*name).unwrap_or(&none) != *traffic
+        };
+        let changed = traffic.iter().filter(changed);
+        let changed: BTreeMap<_, _> = changed.map(|(n, t)| (n.clone(), t.clone())).collect();
+        if stats == self.last_stats && changed.is_empty() {
+            return;
         }
+        self.last_stats = stats.clone();
+        self.last_traffic = traffic;
+        stats.traffic = changed;
+        self.told(&FromProxy::Stats(stats));
     }
 
     /// Writes a line, in a shortage later: a lost one would never be made up for. An error means that the supervisor is gone; the reader notices that too, and ends the process.

@@ -316,7 +316,8 @@ impl Finish {
     }
 
     /// The worker has broken off.
-    pub(super) fn lost(self) {
+    pub(super) fn lost(mut self) {
+        self.record.broken_off();
         if let Some(lease) = &self.lease {
             self.asked.lost_by(lease.upstream(), Progress::Answering);
         }

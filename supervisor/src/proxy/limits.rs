@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+/// Request threads; more than this do not pay for a hop.
+pub(super) const THREADS: usize = 4;
 /// From accept to the end of a header of the PROXY protocol, which comes at once.
 pub(super) const PROXY_HEADER: Duration = Duration::from_secs(5);
 /// From there to the end of a TLS handshake.

@@ -8,10 +8,11 @@
 //! the two sees the other.
 
 use super::snapshot::App;
+use super::traffic::AppTraffic;
 use super::upstream::Lease;
 use crate::router::message::Serving;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
@@ -20,7 +21,7 @@ use tokio::sync::oneshot;
 pub(super) struct AppQueue {
     waiting: AtomicUsize,
     /// Since the start of the proxy.
-    requests: AtomicU64,
+    pub(super) traffic: AppTraffic,
     /// Round robin among equals: where the next search begins.
     turn: AtomicUsize,
     /// The supervisor has been told that this app is wanted, in the table in force.
@@ -61,14 +62,6 @@ pub(super) enum Refused {
 }
 
 impl AppQueue {
-    pub(super) fn count_request(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
-    }
-
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
     }

@@ -1,19 +1,18 @@
 //! One request from its head to its end: what is to be counted and logged of it then, however it ends.
 
-use super::access_log::{Entry, Totals, Try};
+use super::access_log::{Entry, Try};
 use super::body::{ResponseBody, SharedAccount};
+use super::error::ProxyError;
 use super::request::Conversation;
 use super::snapshot::App;
 use super::thread::Thread;
+use super::traffic::{Cells, End};
 use super::upstream::Upstream;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Status of a request whose client has left before there was an answer, as nginx has it.
-const CLIENT_GONE: u16 = 499;
 
 /// Everything about a request that outlives its answer. Dropping it is the end of the request.
 #[derive(Debug)]
@@ -23,6 +22,8 @@ pub(super) struct Record(Option<Inner>);
 struct Inner {
     thread: Rc<Thread>,
     log: Option<Box<Entry>>,
+    /// Of the app, once it is known.
+    cells: Option<Arc<Cells>>,
     since: Instant,
     ended: Option<Instant>,
     /// 0: there is no answer yet.
@@ -31,7 +32,7 @@ struct Inner {
     received: Received,
     tries: u32,
     waiting_since: Option<Instant>,
-    waited: Duration,
+    waited: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -51,6 +52,7 @@ impl Record {
         Self(Some(Inner {
             thread,
             log,
+            cells: None,
             since: Instant::now(),
             ended: None,
             status: 0,
@@ -58,7 +60,7 @@ impl Record {
             received: Received::Known(0),
             tries: 0,
             waiting_since: None,
-            waited: Duration::ZERO,
+            waited: None,
         }))
     }
 
@@ -80,9 +82,12 @@ impl Record {
         }
     }
 
-    /// It is for this app.
+    /// It is for this app. Called once.
     pub(super) fn is_for(&mut self, app: &App) {
         if let Some(inner) = &mut self.0 {
+            let cells = app.queue.traffic.of_thread(inner.thread.index);
+            cells.begin();
+            inner.cells = Some(Arc::clone(cells));
             if app.spec.unlogged {
                 inner.log = None;
             }
@@ -110,7 +115,7 @@ impl Record {
         if let Some(inner) = &mut self.0
             && let Some(since) = inner.waiting_since.take()
         {
-            inner.waited += since.elapsed();
+            inner.waited = Some(inner.waited.unwrap_or_default() + since.elapsed());
         }
     }
 
@@ -161,6 +166,20 @@ impl Record {
         }
     }
 
+    /// It is answered by us, for this reason.
+    pub(super) fn failed(&mut self, error: &ProxyError) {
+        if let Some(cells) = self.cells() {
+            cells.failed(error);
+        }
+    }
+
+    /// The worker has not sent its answer to the end.
+    pub(super) fn broken_off(&mut self) {
+        if let Some(cells) = self.cells() {
+            cells.broken_off();
+        }
+    }
+
     pub(super) fn sent(&mut self, bytes: usize) {
         if let Some(inner) = &mut self.0 {
             inner.sent += bytes as u64;
@@ -182,6 +201,10 @@ impl Record {
         }
     }
 
+    fn cells(&self) -> Option<&Cells> {
+        self.0.as_ref()?.cells.as_deref()
+    }
+
     fn entry(&mut self) -> Option<&mut Entry> {
         self.0.as_mut()?.log.as_deref_mut()
     }
@@ -189,21 +212,16 @@ impl Record {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let Some(mut entry) = self.log.take() else {
+        if self.cells.is_none() && self.log.is_none() {
             return;
-        };
+        }
         let ended = self.ended.unwrap_or_else(Instant::now);
         if let Some(since) = self.waiting_since {
-            self.waited += ended.saturating_duration_since(since);
+            let waited = ended.saturating_duration_since(since);
+            self.waited = Some(self.waited.unwrap_or_default() + waited);
         }
-        if let Some(last) = &mut entry.last_try {
-            last.ended = Some(ended);
-        }
-        entry.ended(Totals {
-            status: match self.status {
-                0 => CLIENT_GONE,
-                status => status,
-            },
+        let end = End {
+            status: (self.status != 0).then_some(self.status),
             sent: self.sent,
             received: match &self.received {
                 Received::Known(bytes) => *bytes,
@@ -212,8 +230,12 @@ impl Drop for Inner {
             took: ended.saturating_duration_since(self.since),
             waited: self.waited,
             tries: self.tries,
-        });
-        if let Some(log) = &self.thread.shared.log {
+        };
+        if let Some(cells) = &self.cells {
+            cells.end(&end);
+        }
+        if let (Some(mut entry), Some(log)) = (self.log.take(), &self.thread.shared.log) {
+            entry.ended(&end, ended);
             log.write(entry);
         }
     }

@@ -80,6 +80,7 @@ pub(super) async fn answer(
             response
         }
         Err(failure) => {
+            record.failed(&failure.error);
             let app = failure.app.clone();
             let mut response = explain(thread, failure, markup).await;
             match app {
@@ -218,7 +219,6 @@ async fn forward(
             worker,
         };
         let said = said.get_or_insert_with(|| {
-            app.queue.count_request();
             course.record.is_for(app);
             let peer = Peer::of(client.peer, &table.trust);
             trailers = announced_trailers(&head.headers, peer);

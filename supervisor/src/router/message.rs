@@ -7,6 +7,7 @@ use super::access_log::AccessLog;
 use super::answers::{Answers, Page};
 use super::limits::ClientLimits;
 use super::redirect::Redirect;
+use super::traffic::Traffic;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -339,6 +340,9 @@ pub struct Stats {
     #[serde(default)]
     pub handshakes_failed: u64,
     pub apps: BTreeMap<String, AppStats>,
+    /// What the requests of apps came to; only of those for which it has changed since it was last told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub traffic: BTreeMap<String, Traffic>,
     /// Workers of the table in force. A list: JSON has no numeric keys.
     pub workers: Vec<WorkerStats>,
 }

@@ -4,8 +4,10 @@
 
 pub mod access_log;
 pub mod answers;
+pub mod histogram;
 pub mod limits;
 pub mod log_format;
 pub mod message;
 pub mod redirect;
+pub mod traffic;
 pub mod urlmap;

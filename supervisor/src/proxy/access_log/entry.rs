@@ -4,6 +4,7 @@ use super::program::Program;
 use crate::proxy::body::ResponseBody;
 use crate::proxy::rewrite::Client;
 use crate::proxy::tls::Secured;
+use crate::proxy::traffic::End;
 use crate::proxy::upstream::Upstream;
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
@@ -13,6 +14,9 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+
+/// Status of a request whose client has left before there was an answer, as nginx has it.
+const CLIENT_GONE: u16 = 499;
 
 /// One request.
 #[derive(Debug)]
@@ -34,7 +38,7 @@ pub(in super::super) struct Entry {
     /// Whoever was given it last.
     pub(in super::super) upstream: Option<Arc<Upstream>>,
     pub(in super::super) last_try: Option<Try>,
-    pub(super) total: Totals,
+    pub(super) total: End,
 }
 
 /// The moments of a try at a worker.
@@ -45,20 +49,7 @@ pub(in super::super) struct Try {
     /// The head of the answer was there.
     pub(in super::super) answered: Option<Instant>,
     /// None until the end of the request.
-    pub(in super::super) ended: Option<Instant>,
-}
-
-/// What is known at the end only.
-#[derive(Debug, Clone, Copy, Default)]
-pub(in super::super) struct Totals {
-    pub(in super::super) status: u16,
-    /// Bytes of the body that went to the client.
-    pub(in super::super) sent: u64,
-    /// Bytes of the body that came from the client.
-    pub(in super::super) received: u64,
-    pub(in super::super) took: Duration,
-    pub(in super::super) waited: Duration,
-    pub(in super::super) tries: u32,
+    pub(super) ended: Option<Instant>,
 }
 
 /// What was asked for.
@@ -139,7 +130,7 @@ impl Entry {
         status: u16,
     ) -> Self {
         let mut entry = Self::bare(RequestLine::Raw(line), peer, secured);
-        entry.total.status = status;
+        entry.total.status = Some(status);
         entry
     }
 
@@ -159,7 +150,7 @@ impl Entry {
             app: None,
             upstream: None,
             last_try: None,
-            total: Totals::default(),
+            total: End::default(),
         }
     }
 
@@ -173,8 +164,15 @@ impl Entry {
         self.total.sent = body.size_hint().exact().unwrap_or(0);
     }
 
-    pub(in super::super) fn ended(&mut self, total: Totals) {
-        self.total = total;
+    pub(in super::super) fn ended(&mut self, total: &End, at: Instant) {
+        self.total = *total;
+        if let Some(last) = &mut self.last_try {
+            last.ended = Some(at);
+        }
+    }
+
+    pub(super) fn status(&self) -> u16 {
+        self.total.status.unwrap_or(CLIENT_GONE)
     }
 }
 

@@ -7,7 +7,7 @@ mod moment;
 mod program;
 mod sink;
 
-pub(super) use entry::{Entry, Totals, Try};
+pub(super) use entry::{Entry, Try};
 pub(super) use program::Program;
 
 use crate::router::access_log::AccessLog;

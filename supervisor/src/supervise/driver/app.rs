@@ -17,6 +17,7 @@ use crate::keeper::message::ToKeeper;
 use crate::plan::spec::AppSpec;
 use crate::reports::report::{OutputLine, RefusedRequest};
 use crate::router::message::{Death, WorkerAddress};
+use crate::router::traffic::Traffic;
 use crate::supervise::deadly::Deadly;
 use crate::supervise::journey::Journey;
 use crate::supervise::keeper_link::Launched;
@@ -48,6 +49,7 @@ pub(super) struct AppRun {
     crash_loop_told: bool,
     /// Requests that were counted by proxies that are gone.
     pub(super) requests_before: u64,
+    pub(super) traffic_before: Traffic,
     pub(super) removed: bool,
     /// What its workers have told that they are made of.
     pub(super) files: BTreeSet<PathBuf>,
@@ -159,6 +161,7 @@ impl AppRun {
             deadly: Deadly::default(),
             crash_loop_told: false,
             requests_before: 0,
+            traffic_before: Traffic::default(),
             removed: false,
             files: BTreeSet::new(),
             had_its_chance: false,

@@ -10,6 +10,7 @@ use crate::background;
 use crate::control::kinds;
 use crate::router::access_log::AccessLog;
 use crate::router::message::{Hello, RunAs, Stats, Table, ToProxy, WorkerId};
+use crate::router::traffic::Traffic;
 use crate::supervise::access_log;
 use crate::supervise::machine::{Event, WorkerState};
 use crate::supervise::proxy_link::{Instance, ProxyLink, ProxyNews};
@@ -35,6 +36,8 @@ struct Proxy {
     retiring: bool,
     drained: HashSet<WorkerId>,
     stats: Stats,
+    /// By app, as it was told last.
+    traffic: BTreeMap<String, Traffic>,
     /// When it has told them.
     counted: Option<Instant>,
 }
@@ -109,6 +112,19 @@ impl Proxies {
 
     pub(super) fn stats(&self) -> impl Iterator<Item = &Stats> {
         self.running.values().map(|proxy| &proxy.stats)
+    }
+
+    /// What the requests of an app came to, as the proxies that run have told.
+    pub(super) fn traffic_of(&self, app: &str) -> impl Iterator<Item = &Traffic> {
+        let told = self.running.values();
+        told.filter_map(move |proxy| proxy.traffic.get(app))
+    }
+
+    /// There is no such app any more; if there is one later, the proxies count it anew.
+    pub(super) fn forget_traffic(&mut self, app: &str) {
+        for proxy in self.running.values_mut() {
+            proxy.traffic.remove(app);
+        }
     }
 
     /// When the present one has last told its statistics.
@@ -236,6 +252,7 @@ impl Driver {
                     retiring: false,
                     drained: HashSet::new(),
                     stats: Stats::default(),
+                    traffic: BTreeMap::new(),
                     counted: None,
                 };
                 self.proxies.running.insert(instance, proxy);

@@ -6,6 +6,7 @@ use crate::control::protocol::{
     Answer, AppStatus, LogStatus, ProxyStatus, RefusedStatus, SCHEMA_VERSION, Status, StreamStatus,
     WorkerStatus,
 };
+use crate::control::traffic::TrafficStatus;
 use crate::logs;
 use crate::plan::spec::AppKind;
 use crate::reports::report::seconds;
@@ -100,6 +101,7 @@ impl Driver {
             restarts: app.restarts,
             queued: counted().map(|stats| stats.queued).sum(),
             requests: app.requests_before + counted().map(|stats| stats.requests).sum::<u64>(),
+            traffic: self.traffic(app),
             workers: app
                 .machine
                 .workers()
@@ -119,6 +121,14 @@ impl Driver {
                 .collect(),
             log: self.site.logs.status(name).map(log),
         }
+    }
+
+    /// What proxies have counted, those that are gone included.
+    fn traffic(&self, app: &AppRun) -> TrafficStatus {
+        let mut sum = app.traffic_before.clone();
+        let told = self.proxies.traffic_of(&app.spec.name);
+        told.for_each(|traffic| sum.add(traffic));
+        TrafficStatus::from(&sum)
     }
 
     fn worker(&self, app: &AppRun, id: WorkerId, worker: &Worker) -> WorkerStatus {

@@ -1,7 +1,8 @@
-use super::super::entry::{Totals, Try};
+use super::super::entry::Try;
 use super::*;
 use crate::proxy::outbox::Outbox;
 use crate::proxy::tls::Secured;
+use crate::proxy::traffic::End;
 use crate::proxy::upstream::Upstream;
 use crate::router::message::{Worker, WorkerAddress};
 use http::{Method, Version};
@@ -53,12 +54,12 @@ fn entry(program: &Program) -> Entry {
         answered: after(20),
         ended: after(1300),
     });
-    entry.total = Totals {
-        status: 200,
+    entry.total = End {
+        status: Some(200),
         sent: 12,
         received: 7,
         took: Duration::from_micros(1_305_999),
-        waited: Duration::from_millis(4),
+        waited: Some(Duration::from_millis(4)),
         tries: 1,
     };
     entry

@@ -5,6 +5,7 @@ use crate::logs::Source;
 use crate::plan::spec::AppSpec;
 use crate::reports::report::RefusedRequest;
 use crate::router::message::{Death, WorkerAddress, WorkerId};
+use crate::router::traffic::Traffic;
 use crate::supervise::deadly::Deadly;
 use crate::supervise::driver::ending::{Ending, Lost, Sentence};
 use crate::supervise::journey::Journey;
@@ -43,6 +44,8 @@ pub(in super::super) struct FrozenApp {
     deadly: Deadly,
     crash_loop_told: bool,
     requests_before: u64,
+    #[serde(default)]
+    traffic_before: Traffic,
     had_its_chance: bool,
     files: BTreeSet<PathBuf>,
     told_state: Option<AppState>,
@@ -123,6 +126,7 @@ impl AppRun {
             deadly: self.deadly.clone(),
             crash_loop_told: self.crash_loop_told,
             requests_before: self.requests_before,
+            traffic_before: self.traffic_before.clone(),
             had_its_chance: self.had_its_chance,
             files: self.files.clone(),
             told_state: self.told_state,
@@ -158,6 +162,7 @@ impl AppRun {
             deadly: frozen.deadly,
             crash_loop_told: frozen.crash_loop_told,
             requests_before: frozen.requests_before,
+            traffic_before: frozen.traffic_before,
             removed: false,
             files: frozen.files,
             had_its_chance: frozen.had_its_chance,

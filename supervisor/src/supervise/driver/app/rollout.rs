@@ -35,6 +35,7 @@ impl Driver {
             if let Some(app) = self.apps.get_mut(&number) {
                 app.removed = true;
             }
+            self.proxies.forget_traffic(name);
             self.dirty = true;
             self.forget_files(number);
             self.step(number, Event::Stop);

@@ -2,6 +2,7 @@
 
 use super::{Proxies, Proxy};
 use crate::router::message::{Stats, WorkerId};
+use crate::router::traffic::Traffic;
 use crate::supervise::proxy_link::{self, Instance, ProxyLink};
 use crate::supervise::upgrade::{Descriptors, moment};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,8 @@ struct FrozenProxy {
     retiring: bool,
     drained: HashSet<WorkerId>,
     stats: Stats,
+    #[serde(default)]
+    traffic: BTreeMap<String, Traffic>,
     #[serde(with = "moment::option")]
     counted: Option<Instant>,
 }
@@ -63,6 +66,7 @@ impl Proxies {
             retiring: proxy.retiring,
             drained: proxy.drained.clone(),
             stats: proxy.stats.clone(),
+            traffic: proxy.traffic.clone(),
             counted: proxy.counted,
         });
         FrozenProxies {
@@ -97,6 +101,7 @@ impl Proxies {
                 retiring: proxy.retiring,
                 drained: proxy.drained,
                 stats: proxy.stats,
+                traffic: proxy.traffic,
                 counted: proxy.counted,
             };
             self.running.insert(instance, proxy);

@@ -36,7 +36,11 @@ impl Driver {
                     proxy.drained.insert(worker);
                 }
             }
-            FromProxy::Stats(stats) => {
+            FromProxy::Stats(mut stats) => {
+                let told = std::mem::take(&mut stats.traffic).into_iter();
+                // What is said of apps that are not there is not kept.
+                let known = told.filter(|(name, _)| self.numbers.contains_key(name));
+                proxy.traffic.extend(known);
                 proxy.counted = Some(Instant::now());
                 let before = std::mem::replace(&mut proxy.stats, stats.clone());
                 self.note_traffic(&before, &stats);
@@ -61,6 +65,12 @@ impl Driver {
         let Some(proxy) = self.proxies.running.remove(&instance) else {
             return;
         };
+        for (name, traffic) in proxy.traffic {
+            let number = self.numbers.get(&name);
+            if let Some(app) = number.and_then(|number| self.apps.get_mut(number)) {
+                app.traffic_before.add(&traffic.ended());
+            }
+        }
         for (name, number) in &self.numbers {
             if let (Some(app), Some(stats)) =
                 (self.apps.get_mut(number), proxy.stats.apps.get(name))

@@ -1,0 +1,170 @@
+//! `paster stats`: what the requests of apps came to, and how long they took.
+
+use super::args::StatsArgs;
+use super::check::json;
+use super::exit::Exit;
+use super::problems::printable;
+use super::{outcome, output, remote};
+use crate::control::protocol::{Answer, AppStatus, Command, Status};
+use crate::control::traffic::TrafficStatus;
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+/// Version of the JSON form; fields are only ever added.
+const SCHEMA_VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Stats<'a> {
+    schema_version: u32,
+    pid: u32,
+    uptime_s: f64,
+    apps: Vec<AppStats<'a>>,
+}
+
+#[derive(Serialize)]
+struct AppStats<'a> {
+    name: &'a str,
+    requests: u64,
+    queued: u64,
+    #[serde(flatten)]
+    traffic: &'a TrafficStatus,
+}
+
+const HEADER: [&str; 17] = [
+    "APP", "REQUESTS", "2XX", "3XX", "4XX", "5XX", "GONE", "ACTIVE", "QUEUED", "REFUSED",
+    "RETRIES", "ERRORS", "IN", "OUT", "P50", "P90", "P99",
+];
+
+pub(crate) fn run(args: &StatsArgs) -> Exit {
+    let status = match remote::call(&args.site, &Command::Status) {
+        Ok(Answer::Status(status)) => status,
+        other => return remote::finish(other, args.json),
+    };
+    let unknown = args
+        .apps
+        .iter()
+        .find(|name| !status.apps.iter().any(|app| app.name == **name));
+    if let Some(name) = unknown {
+        let known: Vec<&str> = status.apps.iter().map(|app| app.name.as_str()).collect();
+        let message = format!("there is no app `{}`", printable(name));
+        let hint = format!("the apps are {}", known.join(", "));
+        return outcome::not_found(&message, &hint, args.json);
+    }
+    let wanted = |app: &&AppStatus| args.apps.is_empty() || args.apps.contains(&app.name);
+    let apps: Vec<&AppStatus> = status.apps.iter().filter(wanted).collect();
+    if args.json {
+        output::answer(&json(&stats(&status, &apps)));
+    } else {
+        output::answer(&render(&apps));
+    }
+    Exit::Ok
+}
+
+fn stats<'a>(status: &Status, apps: &[&'a AppStatus]) -> Stats<'a> {
+    let apps = apps.iter().map(|app| AppStats {
+        name: &app.name,
+        requests: app.requests,
+        queued: app.queued,
+        traffic: &app.traffic,
+    });
+    Stats {
+        schema_version: SCHEMA_VERSION,
+        pid: status.pid,
+        uptime_s: status.uptime_s,
+        apps: apps.collect(),
+    }
+}
+
+/// No line ends with a space.
+fn render(apps: &[&AppStatus]) -> String {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(HEADER);
+    for app in apps {
+        table.add_row(row(app));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let lines: Vec<String> = table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    printable(&lines.join("\n"))
+}
+
+fn row(app: &AppStatus) -> [String; HEADER.len()] {
+    let traffic = &app.traffic;
+    let answers = &traffic.responses;
+    let times = &traffic.duration;
+    [
+        app.name.clone(),
+        app.requests.to_string(),
+        answers.successful.to_string(),
+        answers.redirects.to_string(),
+        answers.client_errors.to_string(),
+        answers.server_errors.to_string(),
+        traffic.client_gone.to_string(),
+        traffic.in_flight.to_string(),
+        app.queued.to_string(),
+        (traffic.queue_full + traffic.queue_timeouts).to_string(),
+        traffic.retries.to_string(),
+        (traffic.worker_errors + traffic.worker_timeouts).to_string(),
+        bytes(traffic.bytes_received),
+        bytes(traffic.bytes_sent),
+        time(times.p50_ms),
+        time(times.p90_ms),
+        time(times.p99_ms),
+    ]
+}
+
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{} {}", three_digits(value, unit > 0), UNITS[unit])
+}
+
+fn time(millis: Option<f64>) -> String {
+    match millis {
+        None => "-".to_owned(),
+        Some(millis) if millis >= 999.5 => format!("{} s", three_digits(millis / 1000.0, true)),
+        Some(millis) => format!("{} ms", three_digits(millis, true)),
+    }
+}
+
+/// As many as tell something.
+fn three_digits(value: f64, may_have_a_part: bool) -> String {
+    match value {
+        value if !may_have_a_part || value >= 99.95 => format!("{value:.0}"),
+        value if value >= 9.995 => format!("{value:.1}"),
+        value => format!("{value:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_the_digits_that_tell_something() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(1_234), "1.23 kB");
+        assert_eq!(bytes(999_700), "1.00 MB");
+        assert_eq!(bytes(u64::MAX), "18446744 TB");
+        assert_eq!(time(None), "-");
+        assert_eq!(time(Some(0.125)), "0.12 ms");
+        assert_eq!(time(Some(12.34)), "12.3 ms");
+        assert_eq!(time(Some(1_500.0)), "1.50 s");
+    }
+}
