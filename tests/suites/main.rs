@@ -45,6 +45,7 @@ mod systemd;
 mod tls;
 mod top;
 mod torture;
+mod trace;
 mod upgrade;
 mod upkeep;
 mod watch;

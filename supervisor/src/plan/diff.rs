@@ -135,6 +135,7 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         request_buffering: _,
         max_body: _,
         answers: _,
+        traced: _,
         unlogged: _,
         queue: _,
         queue_timeout: _,

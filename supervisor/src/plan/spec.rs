@@ -213,6 +213,8 @@ pub struct Settings {
     pub max_body: Option<u64>,
     /// What the proxy does with answers.
     pub answers: Answers,
+    /// The proxy takes part in traces; so many of a million of those that begin here are sampled.
+    pub traced: Option<u32>,
     /// Its requests are kept out of the access log.
     pub unlogged: bool,
     pub queue: usize,
@@ -307,6 +309,7 @@ impl Default for Settings {
             request_buffering: None,
             max_body: None,
             answers: Answers::default(),
+            traced: None,
             unlogged: false,
             queue: 1000,
             queue_timeout: Duration::from_secs(30),

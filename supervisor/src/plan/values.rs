@@ -244,6 +244,35 @@ pub(super) fn cpus(text: &str) -> Result<Option<u32>, String> {
     }
 }
 
+/// All of something, in parts of a million.
+const ALL: u32 = 1_000_000;
+
+/// `on` for all, `off` for no part in it, or a share from 0 to 1, in parts of a million.
+pub(super) fn sampled_share(text: &str) -> Result<Option<u32>, String> {
+    let share = |text: &str| {
+        let share = u32::try_from(decimal(text, u64::from(ALL))?).ok()?;
+        (share <= ALL).then_some(share)
+    };
+    match text.trim() {
+        "off" => Ok(None),
+        "on" => Ok(Some(ALL)),
+        text => match share(text) {
+            Some(share) => Ok(Some(share)),
+            None => Err("expected `on`, `off`, or a share from 0 to 1, such as `0.1`".to_owned()),
+        },
+    }
+}
+
+/// As [`sampled_share`] reads it.
+pub(super) fn show_sampled_share(share: Option<u32>) -> String {
+    match share {
+        None => "off".to_owned(),
+        Some(ALL) => "on".to_owned(),
+        Some(0) => "0".to_owned(),
+        Some(share) => format!("0.{share:06}").trim_end_matches('0').to_owned(),
+    }
+}
+
 /// As [`cpus`] reads it.
 pub(super) fn show_cpus(thousandths: u32) -> String {
     let text = format!("{}.{:03}", thousandths / 1000, thousandths % 1000);

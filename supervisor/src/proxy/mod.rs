@@ -64,6 +64,7 @@ mod suspects;
 mod target;
 mod thread;
 mod tls;
+mod trace;
 mod traffic;
 mod translate;
 mod upgrade;

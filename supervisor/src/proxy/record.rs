@@ -6,6 +6,7 @@ use super::error::ProxyError;
 use super::request::Conversation;
 use super::snapshot::App;
 use super::thread::Thread;
+use super::trace::Trace;
 use super::traffic::{Cells, End};
 use super::upstream::Upstream;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -100,6 +101,13 @@ impl Record {
     pub(super) fn has_id(&mut self, id: Option<&HeaderValue>) {
         if let Some(entry) = self.entry() {
             entry.request_id = id.cloned();
+        }
+    }
+
+    /// These go to the worker.
+    pub(super) fn traced(&mut self, headers: &HeaderMap) {
+        if let Some(entry) = self.entry() {
+            entry.trace = Trace::of(headers);
         }
     }
 

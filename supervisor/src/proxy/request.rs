@@ -22,6 +22,7 @@ use super::spool;
 use super::suspects::Treatment;
 use super::target::{self, Target};
 use super::thread::{Held, Thread};
+use super::trace;
 use super::upgrade;
 use super::upstream::Lease;
 use crate::router::message::{Handover, ListenerInfo};
@@ -222,7 +223,12 @@ async fn forward(
             course.record.is_for(app);
             let peer = Peer::of(client.peer, &table.trust);
             trailers = announced_trailers(&head.headers, peer);
-            clean(&mut head.headers, peer)
+            let said = clean(&mut head.headers, peer);
+            if let Some(sampled) = app.spec.traced {
+                trace::take_part(&mut head.headers, sampled);
+            }
+            course.record.traced(&head.headers);
+            said
         });
         // Also when it has waited, or is to be repeated: the table may know more by now.
         course.once = judge(app, &course.asked).map_err(|error| failed(error, None))?;

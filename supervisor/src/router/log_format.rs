@@ -97,6 +97,8 @@ variables! {
     "generation" Generation,
     "pid" Pid,
     "request_id" RequestId,
+    "trace_id" TraceId,
+    "span_id" SpanId,
 }
 
 /// Why a text is no format.

@@ -199,6 +199,10 @@ pub struct App {
     /// What is done with its answers; mostly nothing.
     #[serde(default, skip_serializing_if = "Answers::is_off")]
     pub answers: Answers,
+    /// The proxy takes part in traces (W3C Trace Context); so many of a million of those that begin here are sampled. None: what
+    /// clients say of traces is passed on as it is.
+    #[serde(default)]
+    pub traced: Option<u32>,
     /// Its requests are kept out of the access log.
     #[serde(default)]
     pub unlogged: bool,

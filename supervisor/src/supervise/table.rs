@@ -64,6 +64,7 @@ fn app(view: &AppView) -> App {
         buffering: view.spec.buffers_requests(),
         max_body: settings.max_body,
         answers: settings.answers.clone(),
+        traced: settings.traced,
         unlogged: settings.unlogged,
         scales: settings.most_processes() > settings.processes,
         last_death: view.last_death.cloned(),

@@ -215,6 +215,7 @@ pub(crate) fn app(workers: Vec<Worker>) -> App {
         buffering: false,
         max_body: None,
         answers: paster::router::answers::Answers::default(),
+        traced: None,
         unlogged: false,
         scales: false,
         last_death: None,

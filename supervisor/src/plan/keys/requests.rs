@@ -2,7 +2,7 @@
 
 use super::{Key, Scope, StripPrefix};
 use crate::plan::units::{show_size, switch};
-use crate::plan::values::optional_size;
+use crate::plan::values::{optional_size, sampled_share, show_sampled_share};
 use crate::router::message::Handover;
 
 pub(super) static KEYS: &[Key] = &[
@@ -33,6 +33,17 @@ pub(super) static KEYS: &[Key] = &[
         show_size,
         "bytes of a request body; more gets 413"
     ),
+    Key {
+        name: "traceparent",
+        scope: Scope::App,
+        default: "off",
+        about: "the proxy takes part in traces (W3C Trace Context): `on`, or the share of those begun here that is sampled, such as `0.1`; `off` passes on what comes",
+        set: |draft, text, _| {
+            draft.settings.traced = sampled_share(text)?;
+            Ok(())
+        },
+        show: |view| Some(show_sampled_share(view.settings.traced)),
+    },
     Key {
         name: "strip_prefix",
         scope: Scope::App,

@@ -54,6 +54,24 @@ fn readiness_over_http_needs_a_path() {
 }
 
 #[test]
+fn a_share_of_traces_is_kept_as_it_was_written() {
+    for text in ["off", "on", "0", "0.1", "0.000001", "0.25"] {
+        let mut settings = Settings::default();
+        settings.traced = read("traceparent", text).expect(text).settings.traced;
+        let view = View {
+            settings: &settings,
+            handover: Handover::Strip,
+        };
+        let row = key("traceparent").expect("a key");
+        assert_eq!((row.show)(&view).as_deref(), Some(text));
+    }
+    assert_eq!(read("traceparent", "1"), read("traceparent", "on"));
+    for text in ["", "1.1", "-1", "10%", "yes"] {
+        assert!(read("traceparent", text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn environment_is_words_or_lines() {
     let expected = BTreeMap::from([
         ("A".to_owned(), "1".to_owned()),

@@ -4,6 +4,7 @@ use super::program::Program;
 use crate::proxy::body::ResponseBody;
 use crate::proxy::rewrite::Client;
 use crate::proxy::tls::Secured;
+use crate::proxy::trace::Trace;
 use crate::proxy::traffic::End;
 use crate::proxy::upstream::Upstream;
 use http::header::{AUTHORIZATION, HOST};
@@ -34,6 +35,8 @@ pub(in super::super) struct Entry {
     pub(super) request_fields: Box<[Option<HeaderValue>]>,
     pub(super) response_fields: Box<[Option<HeaderValue>]>,
     pub(in super::super) request_id: Option<HeaderValue>,
+    /// As the worker was told.
+    pub(in super::super) trace: Option<Trace>,
     pub(in super::super) app: Option<Arc<str>>,
     /// Whoever was given it last.
     pub(in super::super) upstream: Option<Arc<Upstream>>,
@@ -147,6 +150,7 @@ impl Entry {
             request_fields: Box::default(),
             response_fields: Box::default(),
             request_id: None,
+            trace: None,
             app: None,
             upstream: None,
             last_try: None,

@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::moment::{Moment, Precise};
-use super::program::{JSON_REFERER, JSON_USER_AGENT};
+use super::program::{Hex, JSON_REFERER, JSON_USER_AGENT};
 use http::HeaderValue;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -33,6 +33,8 @@ struct Line<'e> {
     generation: Option<u64>,
     pid: Option<u32>,
     request_id: Option<Cow<'e, str>>,
+    trace_id: Option<Shown<Hex<u128>>>,
+    span_id: Option<Shown<Hex<u64>>>,
     referer: Option<Cow<'e, str>>,
     user_agent: Option<Cow<'e, str>>,
 }
@@ -76,6 +78,8 @@ pub(super) fn push(out: &mut Vec<u8>, entry: &Entry) {
         generation: worker.map(|worker| worker.generation),
         pid: worker.map(|worker| worker.pid),
         request_id: text(entry.request_id.as_ref()),
+        trace_id: entry.trace.map(|trace| Shown(Hex(trace.id))),
+        span_id: entry.trace.map(|trace| Shown(Hex(trace.span))),
         referer: field(JSON_REFERER),
         user_agent: field(JSON_USER_AGENT),
     };

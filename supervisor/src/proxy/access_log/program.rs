@@ -132,6 +132,8 @@ impl Value<'_> {
             Variable::Generation => self.show(worker.map(|worker| worker.generation)),
             Variable::Pid => self.show(worker.map(|worker| worker.pid)),
             Variable::RequestId => self.field(entry.request_id.as_ref()),
+            Variable::TraceId => self.show(entry.trace.map(|trace| Hex(trace.id))),
+            Variable::SpanId => self.show(entry.trace.map(|trace| Hex(trace.span))),
             Variable::RequestField(at) => {
                 self.field(entry.request_fields.get(at).and_then(Option::as_ref));
             }
@@ -259,6 +261,16 @@ impl fmt::Write for Value<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.escaped(text.as_bytes());
         Ok(())
+    }
+}
+
+/// Of a fixed length, as ids of traces are written.
+pub(super) struct Hex<T>(pub(super) T);
+
+impl<T: fmt::LowerHex> fmt::Display for Hex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = 2 * size_of::<T>();
+        write!(f, "{:0digits$x}", self.0)
     }
 }
 

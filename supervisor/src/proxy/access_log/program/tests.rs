@@ -2,6 +2,7 @@ use super::super::entry::Try;
 use super::*;
 use crate::proxy::outbox::Outbox;
 use crate::proxy::tls::Secured;
+use crate::proxy::trace::Trace;
 use crate::proxy::traffic::End;
 use crate::proxy::upstream::Upstream;
 use crate::router::message::{Worker, WorkerAddress};
@@ -9,6 +10,8 @@ use http::{Method, Version};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::{Instant, UNIX_EPOCH};
+
+const PARENT: &str = "00-0af92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn worker() -> Arc<Upstream> {
     let worker = Worker {
@@ -44,6 +47,9 @@ fn entry(program: &Program) -> Entry {
     entry.host = Some(HeaderValue::from_static("Blog.test:8080"));
     entry.authorization = Some(HeaderValue::from_static("basic YW5uOnNlY3JldA=="));
     entry.request_id = Some(HeaderValue::from_static("id-1"));
+    let mut headers = http::HeaderMap::new();
+    headers.insert("traceparent", HeaderValue::from_static(PARENT));
+    entry.trace = Trace::of(&headers);
     entry.app = Some("blog".into());
     entry.upstream = Some(worker());
     let began = Instant::now();
@@ -100,7 +106,7 @@ fn a_json_line_says_who_served_it_and_how_long_it_took() {
         "version": "HTTP/1.1", "scheme": null, "host": "Blog.test:8080", "tls": "TLSv1.3", "status": 200,
         "bytes": 12, "bytes_received": 7, "duration_ms": 1305.999, "queue_ms": 4.0, "upstream_connect_ms": 1.0,
         "upstream_header_ms": 20.0, "upstream_ms": 1300.0, "tries": 1, "app": "blog", "slot": 2, "generation": 3,
-        "pid": 4120, "request_id": "id-1", "referer": "http://from.test/", "user_agent": "x\"\u{fffd}",
+        "pid": 4120, "request_id": "id-1", "trace_id": "0af92f3577b34da6a3ce929d0e0e4736", "span_id": "00f067aa0ba902b7", "referer": "http://from.test/", "user_agent": "x\"\u{fffd}",
     });
     assert_eq!(line, expected);
 }
@@ -125,6 +131,10 @@ fn variables_are_written_as_nginx_writes_them() {
         ),
         ("$app:$slot:$generation:$pid", "blog:2:3:4120"),
         ("$http_user_agent", "x\\x22\\xFF"),
+        (
+            "$trace_id $span_id",
+            "0af92f3577b34da6a3ce929d0e0e4736 00f067aa0ba902b7",
+        ),
         ("$http_nothing $sent_http_nothing $scheme", "- - -"),
         ("$body_bytes_sent/$body_bytes_received", "12/7"),
     ] {
