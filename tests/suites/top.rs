@@ -93,6 +93,12 @@ fn without_a_terminal_it_is_one_table_of_what_was_used_within_a_second() {
     );
     let rate = |app: &Value| app["requests_per_s"].as_f64().expect("a number");
     assert!(rate(home) > 0.0 && rate(other) == 0.0, "{figures:#}");
+    assert_eq!(home["errors_per_s"], 0.0);
+    assert!(
+        home["p99_ms"].as_f64().expect("there were requests") > 0.0,
+        "{figures:#}"
+    );
+    assert!(other["p99_ms"].is_null(), "{figures:#}");
     assert!(home["cpu_percent"].as_f64().is_some(), "{figures:#}");
     assert!(home["rss_bytes"].as_u64().expect("a number") > 1_000_000);
     assert_eq!(home["workers"][0]["pid"], status.app("home").pid());

@@ -21,6 +21,7 @@ mod site;
 mod stats;
 mod table;
 mod top;
+mod units;
 mod upgrade;
 mod wait;
 

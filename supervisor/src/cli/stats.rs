@@ -4,7 +4,7 @@ use super::args::StatsArgs;
 use super::check::json;
 use super::exit::Exit;
 use super::problems::printable;
-use super::{outcome, output, remote};
+use super::{outcome, output, remote, units};
 use crate::control::protocol::{Answer, AppStatus, Command, Status};
 use crate::control::traffic::TrafficStatus;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -115,56 +115,10 @@ fn row(app: &AppStatus) -> [String; HEADER.len()] {
         (traffic.queue_full + traffic.queue_timeouts).to_string(),
         traffic.retries.to_string(),
         (traffic.worker_errors + traffic.worker_timeouts).to_string(),
-        bytes(traffic.bytes_received),
-        bytes(traffic.bytes_sent),
-        time(times.p50_ms),
-        time(times.p90_ms),
-        time(times.p99_ms),
+        units::bytes(traffic.bytes_received),
+        units::bytes(traffic.bytes_sent),
+        units::time(times.p50_ms),
+        units::time(times.p90_ms),
+        units::time(times.p99_ms),
     ]
-}
-
-fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = count as f64;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{} {}", three_digits(value, unit > 0), UNITS[unit])
-}
-
-fn time(millis: Option<f64>) -> String {
-    match millis {
-        None => "-".to_owned(),
-        Some(millis) if millis >= 999.5 => format!("{} s", three_digits(millis / 1000.0, true)),
-        Some(millis) => format!("{} ms", three_digits(millis, true)),
-    }
-}
-
-/// As many as tell something.
-fn three_digits(value: f64, may_have_a_part: bool) -> String {
-    match value {
-        value if !may_have_a_part || value >= 99.95 => format!("{value:.0}"),
-        value if value >= 9.995 => format!("{value:.1}"),
-        value => format!("{value:.2}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_have_the_digits_that_tell_something() {
-        assert_eq!(bytes(0), "0 B");
-        assert_eq!(bytes(999), "999 B");
-        assert_eq!(bytes(1_234), "1.23 kB");
-        assert_eq!(bytes(999_700), "1.00 MB");
-        assert_eq!(bytes(u64::MAX), "18446744 TB");
-        assert_eq!(time(None), "-");
-        assert_eq!(time(Some(0.125)), "0.12 ms");
-        assert_eq!(time(Some(12.34)), "12.3 ms");
-        assert_eq!(time(Some(1_500.0)), "1.50 s");
-    }
 }

@@ -1,11 +1,12 @@
 //! What the requests of an app came to, as `paster status --json` and `paster stats` tell it. Fields are only ever added.
 
-use crate::router::histogram::Histogram;
+use crate::router::histogram::{BOUNDS, CLASSES, Histogram};
 use crate::router::traffic::Traffic;
 use serde::{Deserialize, Serialize};
 
 /// Counts since paster serves the app, whatever proxies there were meanwhile.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TrafficStatus {
     pub responses: Responses,
     /// Requests whose client left before there was an answer.
@@ -35,6 +36,7 @@ pub struct TrafficStatus {
 
 /// Answers by the class of their status.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Responses {
     #[serde(rename = "1xx")]
     pub informational: u64,
@@ -50,6 +52,7 @@ pub struct Responses {
 
 /// How long something took, in milliseconds. Quantiles are estimated from the buckets; null where nothing was measured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Times {
     pub count: u64,
     pub sum_ms: f64,
@@ -101,6 +104,33 @@ impl From<&Traffic> for TrafficStatus {
     }
 }
 
+impl Times {
+    /// What was measured after `before`, an earlier look at the same.
+    pub fn since(&self, before: &Times) -> Histogram {
+        let (now, before) = (self.classes(), before.classes());
+        let more = now
+            .iter()
+            .zip(before)
+            .map(|(now, then)| now.saturating_sub(then));
+        Histogram::new(more, 0)
+    }
+
+    /// How many times are in each class; of bounds that we do not know, none.
+    fn classes(&self) -> [u64; CLASSES] {
+        let mut classes = [0; CLASSES];
+        let mut below = 0;
+        for bucket in &self.buckets {
+            let micros = bucket.le_ms.map(|le| (le * 1000.0).round() as u64);
+            let class = micros.map_or(Ok(BOUNDS.len()), |bound| BOUNDS.binary_search(&bound));
+            if let Ok(class) = class {
+                classes[class] = bucket.count.saturating_sub(below);
+            }
+            below = bucket.count;
+        }
+        classes
+    }
+}
+
 impl From<&Histogram> for Times {
     fn from(histogram: &Histogram) -> Times {
         let quantile = |share| histogram.quantile(share).map(millis);
@@ -124,4 +154,25 @@ impl From<&Histogram> for Times {
 /// Of microseconds, to the microsecond.
 fn millis(micros: f64) -> f64 {
     micros.round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(counts: &[u64]) -> Histogram {
+        Histogram::new(counts.iter().copied(), 0)
+    }
+
+    #[test]
+    fn what_came_between_two_looks_is_the_difference() {
+        let before = times(&[1, 0, 2]);
+        let between = times(&[0, 4, 1, 0, 7]);
+        let mut now = before.clone();
+        now.add(&between);
+        assert_eq!(Times::from(&now).since(&Times::from(&before)), between);
+        assert_eq!(Times::from(&now).since(&Times::from(&now)).count(), 0);
+        let unbound = Histogram::new((0..CLASSES).map(|class| class as u64), 0);
+        assert_eq!(Times::from(&unbound).since(&Times::default()), unbound);
+    }
 }

@@ -62,8 +62,9 @@ impl Default for Times {
 
 impl Times {
     fn add(&self, time: Duration) {
-        self.classes[class(time)].add(1);
-        self.sum_us.add(micros(time));
+        let micros = micros(time);
+        self.classes[class(micros)].add(1);
+        self.sum_us.add(micros);
     }
 
     fn read(&self) -> Histogram {

@@ -42,6 +42,10 @@ pub(super) struct AppFigures {
     pub(super) cpu_percent: Option<f64>,
     pub(super) rss_bytes: u64,
     pub(super) requests_per_s: Option<f64>,
+    /// Answers with a status of 500 or more.
+    pub(super) errors_per_s: Option<f64>,
+    /// Of those requests that were over in the last second or so 99 % took no longer.
+    pub(super) p99_ms: Option<f64>,
     pub(super) in_flight: u64,
     pub(super) queued: u64,
     pub(super) restarts: u64,
@@ -71,8 +75,16 @@ impl Figures {
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     before: Option<Status>,
-    /// Requests per second by app, as they were counted last.
-    rates: BTreeMap<String, f64>,
+    /// By app, as they were counted last.
+    rates: BTreeMap<String, Rates>,
+}
+
+/// What the proxy has counted of an app between two of its counts.
+#[derive(Debug, Clone, Copy)]
+struct Rates {
+    requests_per_s: f64,
+    errors_per_s: f64,
+    p99_ms: Option<f64>,
 }
 
 impl Meter {
@@ -130,9 +142,15 @@ impl Meter {
         self.rates.clear();
         for app in &now.apps {
             if let Some(earlier) = before.apps.iter().find(|other| other.name == app.name) {
-                let requests = app.requests.saturating_sub(earlier.requests);
-                let rate = requests as f64 / (to - from);
-                self.rates.insert(app.name.clone(), rate);
+                let rate = |now: u64, then: u64| now.saturating_sub(then) as f64 / (to - from);
+                let errors = |app: &AppStatus| app.traffic.responses.server_errors;
+                let times = app.traffic.duration.since(&earlier.traffic.duration);
+                let rates = Rates {
+                    requests_per_s: rate(app.requests, earlier.requests),
+                    errors_per_s: rate(errors(app), errors(earlier)),
+                    p99_ms: times.quantile(0.99).map(|micros| micros / 1000.0),
+                };
+                self.rates.insert(app.name.clone(), rates);
             }
         }
     }
@@ -149,7 +167,7 @@ impl Past<'_> {
         percent(before(self.before?)?, now?, self.interval?)
     }
 
-    fn app(&self, app: &AppStatus, rate: Option<f64>) -> AppFigures {
+    fn app(&self, app: &AppStatus, rates: Option<Rates>) -> AppFigures {
         let before = |status: &Status| {
             let apps = status.apps.iter();
             let same = apps.filter(|other| other.name == app.name);
@@ -167,7 +185,9 @@ impl Past<'_> {
             state: app.state.clone(),
             cpu_percent: self.interval.map(|_| shares.fold(0.0, f64::add)),
             rss_bytes: workers.iter().filter_map(|worker| worker.rss_bytes).sum(),
-            requests_per_s: rate,
+            requests_per_s: rates.map(|rates| rates.requests_per_s),
+            errors_per_s: rates.map(|rates| rates.errors_per_s),
+            p99_ms: rates.and_then(|rates| rates.p99_ms),
             in_flight: workers.iter().map(|worker| worker.in_flight).sum(),
             queued: app.queued,
             restarts: app.restarts,

@@ -1,16 +1,19 @@
 //! The figures as a table.
 
 use super::super::problems::printable;
+use super::super::units;
 use super::figures::{AppFigures, Figures, WorkerFigures};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-const HEADER: [&str; 10] = [
+const HEADER: [&str; 12] = [
     "APP",
     "WORKER",
     "STATE",
     "CPU %",
     "MEMORY",
     "REQ/S",
+    "ERR/S",
+    "P99",
     "IN FLIGHT",
     "QUEUED",
     "RESTARTS",
@@ -68,6 +71,8 @@ fn rows(app: &AppFigures) -> Vec<[String; HEADER.len()]> {
         number(app.cpu_percent),
         memory(Some(app.rss_bytes).filter(|_| !app.workers.is_empty())),
         number(app.requests_per_s),
+        number(app.errors_per_s),
+        units::time(app.p99_ms),
         app.in_flight.to_string(),
         app.queued.to_string(),
         app.restarts.to_string(),
@@ -80,6 +85,8 @@ fn rows(app: &AppFigures) -> Vec<[String; HEADER.len()]> {
             worker.state.clone(),
             number(worker.cpu_percent),
             memory(worker.rss_bytes),
+            String::new(),
+            String::new(),
             String::new(),
             worker.in_flight.to_string(),
             String::new(),
@@ -131,6 +138,7 @@ mod tests {
     use super::super::figures::Meter;
     use super::super::figures::tests::status;
     use super::*;
+    use crate::control::traffic::Bucket;
 
     #[test]
     fn apps_and_their_workers_are_rows() {
@@ -138,17 +146,22 @@ mod tests {
         meter.take(status(3700.0, 1.0, 100, 3699.0));
         let mut now = status(3701.0, 2.5, 1100, 3700.0);
         now.apps[1].workers[0].pid = None;
+        now.apps[0].traffic.responses.server_errors = 5;
+        now.apps[0].traffic.duration.buckets = vec![Bucket {
+            le_ms: Some(10.0),
+            count: 1000,
+        }];
         assert_eq!(
             render(&meter.take(now)),
             "\
 paster 1.0 (pid 42) serves /srv/site.ini on 127.0.0.1:80, up 1h 1m
 supervisor: 0.0 % CPU, 1 MB; proxy (pid 43): 150 % CPU, 2 MB, 5 connections
 
-APP   WORKER  STATE  CPU %  MEMORY  REQ/S  IN FLIGHT  QUEUED  RESTARTS     UP
-blog          ready    300   40 MB   1000          1       3         2
-      0: 100  ready    150   20 MB                 0                    1h 1m
-      1: 101  ready    150   20 MB                 1                    1h 1m
-wiki  7: -    ready    250   20 MB   1000          7       3         2     0s"
+APP   WORKER  STATE  CPU %  MEMORY  REQ/S  ERR/S      P99  IN FLIGHT  QUEUED  RESTARTS     UP
+blog          ready    300   40 MB   1000    5.0  9.97 ms          1       3         2
+      0: 100  ready    150   20 MB                                 0                    1h 1m
+      1: 101  ready    150   20 MB                                 1                    1h 1m
+wiki  7: -    ready    250   20 MB   1000    0.0        -          7       3         2     0s"
         );
     }
 
