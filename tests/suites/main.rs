@@ -32,6 +32,7 @@ mod modes;
 mod neighbours;
 mod orphans;
 mod output;
+mod preload;
 mod proxy;
 mod readiness;
 mod redirects;

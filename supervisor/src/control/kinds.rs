@@ -25,6 +25,10 @@ kinds! {
     STOP_TIMEOUT = "stop_timeout";
     WORKER_STOPPED = "worker_stopped";
     REQUEST_REFUSED = "request_refused";
+    // Templates (`preload`).
+    TEMPLATE_READY = "template_ready";
+    TEMPLATE_FAILED = "template_failed";
+    TEMPLATE_DIED = "template_died";
     // Apps.
     APP_STATE = "app_state";
     APP_FAILED = "app_failed";

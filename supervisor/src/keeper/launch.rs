@@ -11,10 +11,15 @@ use nix::unistd::{Gid, Pid, Uid};
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::io::Read;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 /// Forks and executes the worker; returns its pid once the exec has succeeded.
-pub(super) fn launch(spec: &KeeperSpec, prepared: Option<&Prepared>) -> Result<Pid, Failure> {
+/// `orders` is the socket by which a template is told what to fork.
+pub(super) fn launch(
+    spec: &KeeperSpec,
+    prepared: Option<&Prepared>,
+    orders: Option<BorrowedFd<'_>>,
+) -> Result<Pid, Failure> {
     let argv = spec
         .argv
         .iter()
@@ -29,7 +34,11 @@ pub(super) fn launch(spec: &KeeperSpec, prepared: Option<&Prepared>) -> Result<P
         std::io::pipe().map_err(|error| Failure::new("pipe", error))?;
     let keeper = Pid::this();
     let pid = child::fork(|| {
-        let Err(failure) = become_worker(spec, prepared, &argv, keeper, failure_writer.as_raw_fd());
+        let descriptors = (
+            failure_writer.as_raw_fd(),
+            orders.map(|orders| orders.as_raw_fd()),
+        );
+        let Err(failure) = become_worker(spec, prepared, &argv, keeper, descriptors);
         let text = format!("{}\n{}", failure.step, failure.error);
         let _ = shortage::write_all(&mut failure_writer, text.as_bytes());
     })
@@ -51,7 +60,7 @@ fn become_worker(
     prepared: Option<&Prepared>,
     argv: &[CString],
     keeper: Pid,
-    failure_fd: i32,
+    (failure_fd, orders): (RawFd, Option<RawFd>),
 ) -> Result<Infallible, Failure> {
     child::reset_signals().map_err(failed("signals"))?;
     nix::unistd::setsid().map_err(failed("setsid"))?;
@@ -96,7 +105,7 @@ fn become_worker(
     if Pid::parent() != keeper {
         return Err(Failure::new("parent-death signal", "the keeper is gone"));
     }
-    place_descriptors(spec, failure_fd)?;
+    place_descriptors(spec, failure_fd, orders)?;
     let mut env = Vec::with_capacity(spec.env.len() + 1);
     for (key, value) in &spec.env {
         let pair = CString::new(format!("{key}={value}"));
@@ -119,9 +128,14 @@ fn become_worker(
         .map_err(failed(format!("execute {}", program.to_string_lossy())))
 }
 
-/// The worker sees its listener at 3, its configuration at 4, and the source of the Python host at 5.
-fn place_descriptors(spec: &KeeperSpec, failure_fd: i32) -> Result<(), Failure> {
-    let mut pairs = Vec::with_capacity(3);
+/// The worker sees its listener at 3, its configuration at 4, the source of the Python host at 5, and a template its orders
+/// at 6.
+fn place_descriptors(
+    spec: &KeeperSpec,
+    failure_fd: RawFd,
+    orders: Option<RawFd>,
+) -> Result<(), Failure> {
+    let mut pairs = Vec::with_capacity(4);
     if spec.has_listener {
         pairs.push((LISTENER_FD, 3));
     }
@@ -129,10 +143,11 @@ fn place_descriptors(spec: &KeeperSpec, failure_fd: i32) -> Result<(), Failure> 
     if spec.has_host {
         pairs.push((HOST_FD, 5));
     }
-    if failure_fd < 7 {
+    pairs.extend(orders.map(|orders| (orders, 6)));
+    if failure_fd < 7 || orders.is_some_and(|orders| orders < 7) {
         return Err(Failure::new(
             "descriptors",
-            "the failure pipe is in the way",
+            "those of the keeper are in the way",
         ));
     }
     fd::place(&pairs).map_err(failed("descriptors"))

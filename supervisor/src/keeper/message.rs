@@ -1,6 +1,6 @@
 //! Messages between supervisor and keeper: one JSON object per line over an inherited socketpair.
 
-use crate::confine::worker;
+use crate::confine::{Cgroup, cgroup, worker};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
@@ -32,6 +32,32 @@ pub struct KeeperSpec {
     pub no_new_privileges: bool,
     /// None where nothing is asked for.
     pub confinement: Option<worker::Spec>,
+    /// It is a template: it gets a socket by which it is told to fork workers, and the keeper keeps those, too.
+    #[serde(default)]
+    pub template: bool,
+}
+
+/// To the keeper of a template: have it fork a worker. [`FORK_FDS`] descriptors come with the message: the keeper's end of
+/// the worker's own link, and for the worker its listener, its notifications, stdout and stderr.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Fork {
+    /// Variables that are different in each worker.
+    pub env: BTreeMap<String, String>,
+    pub group: Option<(Cgroup, cgroup::Name)>,
+}
+
+/// How many descriptors a [`Fork`] has.
+pub const FORK_FDS: usize = 5;
+
+/// What the keeper of a template may be sent.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ToTemplate {
+    /// About the template itself.
+    Order(ToKeeper),
+    Fork {
+        fork: Fork,
+    },
 }
 
 /// Who the worker runs as.
@@ -58,8 +84,13 @@ pub enum ToKeeper {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FromKeeper {
-    /// The program was executed.
-    Spawned { pid: u32 },
+    /// The program was executed, or the worker forked.
+    Spawned {
+        pid: u32,
+        /// The process below which all of the worker is, where that is not the keeper.
+        #[serde(default)]
+        root: Option<u32>,
+    },
     /// It could not be; nothing runs.
     Failed { step: String, error: String },
     /// The worker has ended.

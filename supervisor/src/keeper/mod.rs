@@ -4,20 +4,27 @@
 //! ended or the supervisor is gone it kills whatever the worker has left behind, `setsid` and double forks
 //! included: it is the subreaper (prctl(2)) of everything below. It is single-threaded, so it may fork
 //! and run ordinary code in the child. The worker has a parent-death signal, so a killed keeper takes it along.
+//!
+//! With `preload = on` there is one keeper for a template and all workers that are forked from it.
 
+mod forked;
 mod launch;
+mod lines;
 pub mod message;
+mod template;
 mod watch;
 
 use crate::confine::Failure;
 use crate::confine::failure::failed;
 use crate::confine::worker::{self, Prepared};
 use crate::sys::shortage;
+use lines::Lines;
 use message::{FromKeeper, KeeperSpec, ToKeeper};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
@@ -49,18 +56,29 @@ fn run() -> std::io::Result<()> {
     let mut spec: KeeperSpec = serde_json::from_str(&line)?;
     let mut link = Link { stream: &link };
     let confinement = spec.confinement.take();
-    let started = prepare().and_then(|signals| Ok((start(&spec, confinement)?, signals)));
+    let started = prepare().and_then(|signals| {
+        let orders = spec.template.then(template::orders).transpose()?;
+        let (ours, its) = orders.unzip();
+        Ok((start(&spec, confinement, its)?, ours, signals))
+    });
     match started {
-        Ok(((pid, prepared), signals)) => {
+        Ok(((pid, prepared), orders, signals)) => {
             link.send(&FromKeeper::Spawned {
                 pid: pid.as_raw().cast_unsigned(),
+                root: None,
             });
             // The worker has its own copies; ours would keep its socket open after its death.
             for fd in message::PASSED_FDS {
                 let _ = crate::sys::fd::inherit(fd);
             }
             let group = prepared.as_ref().and_then(Prepared::group);
-            watch::watch(pid, group, &mut link, &mut reader, &signals);
+            match orders {
+                None => watch::watch(pid, group, &mut link, &mut reader, &signals),
+                Some(orders) => {
+                    let link = Lines::new(link.stream.try_clone()?, reader.buffer());
+                    template::watch(pid, group, link, orders, &signals);
+                }
+            }
         }
         Err(failure) => {
             link.send(&FromKeeper::Failed {
@@ -86,9 +104,10 @@ fn prepare() -> Result<SignalFd, Failure> {
 fn start(
     spec: &KeeperSpec,
     confinement: Option<worker::Spec>,
+    orders: Option<OwnedFd>,
 ) -> Result<(Pid, Option<Prepared>), Failure> {
     let prepared = confinement.map(Prepared::new).transpose()?;
-    match launch::launch(spec, prepared.as_ref()) {
+    match launch::launch(spec, prepared.as_ref(), orders.as_ref().map(AsFd::as_fd)) {
         Ok(pid) => Ok((pid, prepared)),
         Err(failure) => {
             if let Some(group) = prepared.as_ref().and_then(Prepared::group) {

@@ -46,13 +46,8 @@ pub(super) fn watch(
 ) {
     let mut was_killed = false;
     loop {
-        if let Some(mut ended) = reap(worker) {
-            // A kill that was ordered has nothing to do with memory.
-            let limit = group.filter(|_| !was_killed && ended.exit == Exit::Signal(libc::SIGKILL));
-            if let Some(limit) = limit.and_then(Group::killed_for_memory) {
-                ended.exit = Exit::OverMemory(limit);
-            }
-            link.send(&FromKeeper::Exited(ended));
+        if let Some(ended) = reap(worker) {
+            link.send(&FromKeeper::Exited(judged(ended, group, was_killed)));
             end_rest(group);
             return;
         }
@@ -70,6 +65,16 @@ pub(super) fn watch(
             }
         }
     }
+}
+
+/// With the cause that the control group knows of.
+pub(super) fn judged(mut ended: Ended, group: Option<&Group>, was_killed: bool) -> Ended {
+    // A kill that was ordered has nothing to do with memory.
+    let limit = group.filter(|_| !was_killed && ended.exit == Exit::Signal(libc::SIGKILL));
+    if let Some(limit) = limit.and_then(Group::killed_for_memory) {
+        ended.exit = Exit::OverMemory(limit);
+    }
+    ended
 }
 
 /// Carries out an order; true if it was to kill.
@@ -127,15 +132,20 @@ fn reap(worker: Pid) -> Option<Ended> {
     ended
 }
 
-fn told(Reaped { end, usage, .. }: Reaped) -> Ended {
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let (exit, core_dumped) = match end {
+/// And whether a core was dumped.
+pub(super) fn exit(end: End) -> (Exit, bool) {
+    match end {
         End::Code(code) => (Exit::Code(code), false),
         End::Signal {
             number,
             core_dumped,
         } => (Exit::Signal(number), core_dumped),
-    };
+    }
+}
+
+pub(super) fn told(Reaped { end, usage, .. }: Reaped) -> Ended {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let (exit, core_dumped) = exit(end);
     let usage = Usage {
         max_rss_bytes: usage.max_rss_bytes,
         user_ms: millis(usage.user),
@@ -161,7 +171,7 @@ fn end_rest(group: Option<&Group>) {
 
 /// Kills all descendants, again and again until none is left: each round also catches what was forked during
 /// the last one. Orphans of the killed become our children (we are their subreaper), so `ECHILD` is the end.
-fn kill_descendants() {
+pub(super) fn kill_descendants() {
     loop {
         for pid in proctree::descendants(Pid::this()).unwrap_or_default() {
             let _ = kill(pid, Signal::SIGKILL);

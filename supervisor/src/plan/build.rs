@@ -395,6 +395,16 @@ impl Builder<'_> {
             }
             Work::Upstream { address } => (AppKind::Upstream { address }, other),
         };
+        if let (AppKind::Exec { .. } | AppKind::Upstream { .. }, Some(place)) =
+            (&kind, &policy.own_preload)
+        {
+            let message =
+                format!("app `{name}` is not run by paster's Python host: `preload` cannot be had");
+            let hint = "remove it; in [isolate] it is for the Python apps alone";
+            let problem = Problem::new("SettingError", message);
+            self.problems
+                .push(problem.at(&place.file, place.line).hint(hint));
+        }
         let asking = Asking {
             app: &name,
             policy: &policy,

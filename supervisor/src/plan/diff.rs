@@ -104,6 +104,7 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
     // Naming every field makes the compiler ask where a new one belongs.
     let Settings {
         threads,
+        preload,
         directory,
         watch: _,
         environment,
@@ -151,6 +152,7 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
     } = settings;
     (
         threads,
+        preload,
         directory,
         environment,
         user,
@@ -169,6 +171,7 @@ pub fn looked_after(running: &AppSpec, wanted: &AppSpec) -> AppSpec {
         handover: wanted.handover,
         settings: Settings {
             threads: told.threads,
+            preload: told.preload,
             directory: told.directory,
             environment: told.environment,
             user: told.user,

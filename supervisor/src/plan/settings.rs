@@ -63,6 +63,8 @@ pub struct Policy {
     pub strip_prefix: bool,
     /// Where each key was set last.
     pub places: BTreeMap<String, Place>,
+    /// Where the app's own section asks for `preload`.
+    pub own_preload: Option<Place>,
 }
 
 impl Sheet {
@@ -148,7 +150,14 @@ impl Sheet {
             sourced.apply(part, &self.here, &mut Vec::new());
         }
         let site = &self.base.draft.access_log;
-        sourced.finish(site, accounts, problems)
+        let of_all = self.base.places.get("preload");
+        let own_preload = sourced.places.get("preload").cloned();
+        let own_preload =
+            own_preload.filter(|place| sourced.draft.settings.preload && Some(place) != of_all);
+        Policy {
+            own_preload,
+            ..sourced.finish(site, accounts, problems)
+        }
     }
 
     /// Warnings for sections about apps that are not in `apps`.
@@ -332,6 +341,7 @@ impl Sourced {
             python: self.draft.python,
             strip_prefix: self.draft.strip_prefix.0,
             places: self.places,
+            own_preload: None,
         }
     }
 }

@@ -189,6 +189,8 @@ pub struct Settings {
     pub max_processes: Option<u32>,
     pub scale_down_after: Duration,
     pub threads: u32,
+    /// Python workers are forked from a process that has loaded the app.
+    pub preload: bool,
     pub ready: Readiness,
     pub start_timeout: Duration,
     pub min_healthy: Duration,
@@ -276,6 +278,11 @@ impl AppSpec {
         let suits = matches!(self.kind, AppKind::Python { .. });
         self.settings.request_buffering.unwrap_or(suits)
     }
+
+    /// Its workers are forked from a template.
+    pub fn is_preloaded(&self) -> bool {
+        self.settings.preload && matches!(self.kind, AppKind::Python { .. })
+    }
 }
 
 impl Settings {
@@ -292,6 +299,7 @@ impl Default for Settings {
             max_processes: None,
             scale_down_after: Duration::from_secs(60),
             threads: 4,
+            preload: false,
             ready: Readiness::Auto,
             start_timeout: Duration::from_secs(60),
             min_healthy: Duration::ZERO,

@@ -12,6 +12,8 @@ const CONTRACT: u32 = 1;
 /// Descriptors as the worker sees them.
 const CONFIG_FD: u32 = 4;
 const HOST_FD: u32 = 5;
+/// Where a template is told what to fork; only our own Python host knows of it.
+const FORK_FD: u32 = 6;
 
 /// Which worker is to be started.
 #[derive(Debug, Clone, Copy)]
@@ -31,18 +33,35 @@ pub(super) struct Placeholders {
 /// Program and arguments.
 pub(super) fn argv(seat: Seat, placeholders: &Placeholders) -> Vec<String> {
     match &seat.app.kind {
-        AppKind::Python { interpreter, .. } => vec![
-            interpreter.to_string_lossy().into_owned(),
-            "-c".to_owned(),
-            crate::supervise::python_host::command(HOST_FD),
-            format!("{}:{}", seat.app.name, seat.slot),
-        ],
+        AppKind::Python { interpreter, .. } => {
+            python_argv(interpreter, format!("{}:{}", seat.app.name, seat.slot))
+        }
         AppKind::Exec { argv, .. } => argv
             .iter()
             .map(|arg| fill(arg, seat, placeholders))
             .collect(),
         AppKind::Upstream { .. } => Vec::new(),
     }
+}
+
+/// Those of the template from which Python workers are forked; they keep them.
+pub(super) fn template_argv(seat: Seat) -> Vec<String> {
+    match &seat.app.kind {
+        AppKind::Python { interpreter, .. } => {
+            python_argv(interpreter, format!("{}:preload", seat.app.name))
+        }
+        AppKind::Exec { .. } | AppKind::Upstream { .. } => Vec::new(),
+    }
+}
+
+/// The last argument is for people who look at processes.
+fn python_argv(interpreter: &Path, name: String) -> Vec<String> {
+    vec![
+        interpreter.to_string_lossy().into_owned(),
+        "-c".to_owned(),
+        crate::supervise::python_host::command(HOST_FD),
+        name,
+    ]
 }
 
 fn fill(arg: &str, seat: Seat, placeholders: &Placeholders) -> String {
@@ -65,27 +84,52 @@ pub(super) fn environment(
     has_listener: bool,
     notify_socket: &Path,
 ) -> BTreeMap<String, String> {
-    let mut env: BTreeMap<String, String> = inherited.filter(|(key, _)| !is_ours(key)).collect();
-    env.extend(seat.app.settings.environment.clone());
+    let mut env = common_environment(inherited, seat, notify_socket);
+    env.extend(forked_environment(seat));
     if has_listener {
         env.insert("LISTEN_FDS".to_owned(), "1".to_owned());
         env.insert("LISTEN_FDNAMES".to_owned(), "http".to_owned());
     }
+    env
+}
+
+/// That of a template: it is no worker, and has no slot.
+pub(super) fn template_environment(
+    inherited: impl Iterator<Item = (String, String)>,
+    seat: Seat,
+    notify_socket: &Path,
+) -> BTreeMap<String, String> {
+    let mut env = common_environment(inherited, seat, notify_socket);
+    env.insert("PASTE_FORK_FD".to_owned(), FORK_FD.to_string());
+    env
+}
+
+/// What each worker that is forked from a template has besides.
+pub(super) fn forked_environment(seat: Seat) -> BTreeMap<String, String> {
+    let settings = &seat.app.settings;
+    let mut env = BTreeMap::new();
+    env.insert("PASTE_SLOT".to_owned(), seat.slot.to_string());
+    env.insert("PASTE_PROCESSES".to_owned(), settings.processes.to_string());
+    if let Some(watchdog) = settings.watchdog {
+        env.insert("WATCHDOG_USEC".to_owned(), watchdog.as_micros().to_string());
+    }
+    env
+}
+
+fn common_environment(
+    inherited: impl Iterator<Item = (String, String)>,
+    seat: Seat,
+    notify_socket: &Path,
+) -> BTreeMap<String, String> {
+    let mut env: BTreeMap<String, String> = inherited.filter(|(key, _)| !is_ours(key)).collect();
+    env.extend(seat.app.settings.environment.clone());
     env.insert(
         "NOTIFY_SOCKET".to_owned(),
         notify_socket.to_string_lossy().into_owned(),
     );
     env.insert("PASTE_CONFIG_FD".to_owned(), CONFIG_FD.to_string());
     env.insert("PASTE_APP".to_owned(), seat.app.name.clone());
-    env.insert("PASTE_SLOT".to_owned(), seat.slot.to_string());
     env.insert("PASTE_GENERATION".to_owned(), seat.generation.to_string());
-    env.insert(
-        "PASTE_PROCESSES".to_owned(),
-        seat.app.settings.processes.to_string(),
-    );
-    if let Some(watchdog) = seat.app.settings.watchdog {
-        env.insert("WATCHDOG_USEC".to_owned(), watchdog.as_micros().to_string());
-    }
     env
 }
 

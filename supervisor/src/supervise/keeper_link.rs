@@ -9,21 +9,22 @@ use super::notify::{self, Notice, Throttle};
 use super::readiness;
 use super::upgrade::Descriptors;
 use crate::confine::cgroup::Group;
-use crate::keeper::message::{Ended, FromKeeper, KeeperSpec, ToKeeper};
+use crate::keeper::message::{Ended, Fork, FromKeeper, KeeperSpec, ToKeeper, ToTemplate};
 use crate::logs::{AllRead, Output, Released, Source, latin1};
 use crate::plan::spec::Readiness;
 use crate::router::message::WorkerAddress;
 use crate::sys::process::Child;
-use crate::sys::shortage;
+use crate::sys::{passing, shortage};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::{UnixDatagram, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::codec::{Framed, FramedParts, LinesCodec};
@@ -33,16 +34,17 @@ const LAST_OUTPUT: Duration = Duration::from_millis(500);
 /// Longest message of a keeper: one step or error.
 const MAX_LINE: usize = 64 * 1024;
 
-/// A running worker, as the driver holds it. Dropping it ends the keeper and with it the worker.
+/// A running worker or template, as the driver holds it. Dropping it ends the conversation, and by that the worker.
 pub struct Launched {
-    pub address: WorkerAddress,
     pub output: Output,
-    pub keeper_pid: u32,
+    /// None where the keeper is that of the template.
+    pub keeper_pid: Option<u32>,
     orders: mpsc::UnboundedSender<Order>,
 }
 
 enum Order {
     Tell(ToKeeper),
+    Fork(Fork, Vec<OwnedFd>),
     Freeze(oneshot::Sender<(Frozen, Descriptors)>),
 }
 
@@ -50,6 +52,11 @@ impl Launched {
     /// Unbounded, but a worker gets two orders in its life.
     pub fn order(&self, order: ToKeeper) {
         let _ = self.orders.send(Order::Tell(order));
+    }
+
+    /// A template is to fork a worker.
+    pub(super) fn fork(&self, fork: Fork, descriptors: Vec<OwnedFd>) {
+        let _ = self.orders.send(Order::Fork(fork, descriptors));
     }
 
     /// Ends the conversation here and gives what is needed to go on with it. No answer: it is at its end, and tells so by
@@ -61,10 +68,9 @@ impl Launched {
     }
 
     /// A worker whose conversation has ended; its last news is on its way.
-    pub fn ended(address: WorkerAddress, output: Output, keeper_pid: u32) -> Launched {
+    pub fn ended(output: Output, keeper_pid: Option<u32>) -> Launched {
         let (orders, _) = mpsc::unbounded_channel();
         Launched {
-            address,
             output,
             keeper_pid,
             orders,
@@ -87,6 +93,8 @@ pub struct Frozen {
     readiness: Readiness,
     spawned: bool,
     ready: bool,
+    #[serde(default)]
+    template: Option<TemplateState>,
 }
 
 /// A pipe of the worker's output; none at its end.
@@ -101,7 +109,8 @@ struct FrozenStream {
 /// Everything that belongs to the conversation but the reading of the output.
 pub(super) struct Conversation {
     pub(super) id: WorkerId,
-    pub(super) keeper: Child,
+    /// None for a worker whose keeper is that of its template: the end of the link is the end of all that is the worker's.
+    pub(super) keeper: Option<Child>,
     pub(super) link: Framed<UnixStream, LinesCodec>,
     pub(super) notify: UnixDatagram,
     /// Removed at the end.
@@ -113,9 +122,20 @@ pub(super) struct Conversation {
     /// The worker's listening socket, where we created it, until it is ready: then only the worker has it, so that nobody can
     /// connect to one that is dead.
     pub(super) listener: Option<Arc<UnixListener>>,
-    pub(super) address: WorkerAddress,
+    /// None for a template.
+    pub(super) address: Option<WorkerAddress>,
     pub(super) spawned: bool,
     pub(super) ready: bool,
+    /// It is not a worker.
+    pub(super) template: Option<TemplateState>,
+}
+
+/// A template may end before its keeper, which is that of its workers, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TemplateState {
+    Alive,
+    Ended,
 }
 
 pub(super) fn framed(link: UnixStream) -> Framed<UnixStream, LinesCodec> {
@@ -132,9 +152,8 @@ pub(super) fn start(
 ) -> Launched {
     let (orders, received) = mpsc::unbounded_channel();
     let launched = Launched {
-        address: conversation.address.clone(),
         output: output.clone(),
-        keeper_pid: conversation.keeper.pid(),
+        keeper_pid: conversation.keeper.as_ref().map(Child::pid),
         orders,
     };
     let task = Task {
@@ -156,7 +175,7 @@ pub(super) fn thaw(
     site: &Site,
     app: &str,
     source: Source,
-    (keeper_pid, address): (u32, WorkerAddress),
+    (keeper_pid, address): (Option<u32>, Option<WorkerAddress>),
     frozen: Frozen,
     descriptors: &mut Descriptors,
 ) -> io::Result<Launched> {
@@ -184,7 +203,7 @@ pub(super) fn thaw(
     let output = site.logs.attach(app, source, pipes)?;
     let conversation = Conversation {
         id,
-        keeper: Child::watch(keeper_pid)?,
+        keeper: keeper_pid.map(Child::watch).transpose()?,
         link: Framed::from_parts(parts),
         notify: UnixDatagram::from_std(notify)?,
         files: frozen.files,
@@ -195,6 +214,7 @@ pub(super) fn thaw(
         address,
         spawned: frozen.spawned,
         ready: frozen.ready,
+        template: frozen.template,
     };
     Ok(start(site, conversation, None, output))
 }
@@ -230,22 +250,37 @@ impl Task {
         let Conversation {
             id,
             keeper,
-            link,
+            mut link,
             files,
             group,
+            template,
             ..
         } = self.conversation;
-        // The keeper goes when nothing of the worker is left: by itself, or because this is the end of the link.
-        drop(link);
-        let status = keeper.wait().await;
-        let had_no_time = !status.is_ok_and(|status| status.success());
+        let had_no_time = match keeper {
+            // The keeper goes when nothing of the worker is left: by itself, or because this is the end of the link.
+            Some(keeper) => {
+                drop(link);
+                let status = keeper.wait().await;
+                !status.is_ok_and(|status| status.success())
+            }
+            // It closes the link when nothing of the worker is left; or it was killed.
+            None => {
+                let _ = link.get_mut().shutdown().await;
+                while let Some(Ok(_)) = link.next().await {}
+                true
+            }
+        };
         if let Some(group) = group.filter(|_| had_no_time) {
             let _ = tokio::task::spawn_blocking(move || group.end()).await;
         }
-        if tokio::time::timeout(LAST_OUTPUT, self.all_read)
-            .await
-            .is_err()
-        {
+        // That of a template was waited for when it ended.
+        let all_read = match template {
+            Some(TemplateState::Ended) => Ok(()),
+            _ => tokio::time::timeout(LAST_OUTPUT, self.all_read)
+                .await
+                .map(drop),
+        };
+        if all_read.is_err() {
             // Something that is not the worker's still holds the pipe; nobody listens to it any more.
             drop(self.output.release().await);
         }
@@ -269,6 +304,7 @@ impl Task {
             readiness,
             spawned,
             ready,
+            template,
             ..
         } = self.conversation;
         let parts = link.into_parts();
@@ -292,6 +328,7 @@ impl Task {
             readiness,
             spawned,
             ready,
+            template,
         };
         (frozen, descriptors)
     }
@@ -315,6 +352,7 @@ impl Task {
             address,
             spawned,
             ready,
+            template,
             ..
         } = &mut self.conversation;
         if let Some(spec) = spec {
@@ -322,13 +360,14 @@ impl Task {
             tell(link, &spec).await;
         }
         let own_socket = listener.is_none();
-        let mut probe: Probe = if *ready {
-            Box::pin(std::future::pending())
-        } else {
-            Box::pin(readiness::wait(readiness, address, listener.clone()))
+        let mut probe: Probe = match &*address {
+            Some(address) if !*ready => {
+                Box::pin(readiness::wait(readiness, address, listener.clone()))
+            }
+            _ => Box::pin(std::future::pending()),
         };
         let share_own_socket = || {
-            if own_socket && let WorkerAddress::Unix(path) = &*address {
+            if own_socket && let Some(WorkerAddress::Unix(path)) = &*address {
                 // A socket that the program made itself belongs to its user.
                 let _ = give_to_proxy(path, *proxy_uid);
             }
@@ -340,13 +379,19 @@ impl Task {
             let said = tokio::select! {
                 line = link.next() => match line {
                     Some(Ok(line)) => match serde_json::from_str(&line) {
-                        Ok(FromKeeper::Spawned { pid }) => {
+                        Ok(FromKeeper::Spawned { pid, root }) => {
                             *spawned = true;
                             self.output.set_pid(pid);
-                            News::Spawned { pid }
+                            News::Spawned { pid, root }
                         }
                         Ok(FromKeeper::Failed { step, error }) => {
                             return End::Ended(News::Failed { step, error });
+                        }
+                        Ok(FromKeeper::Exited(ended)) if template.is_some() => {
+                            *template = Some(TemplateState::Ended);
+                            // Whoever waited for it is told why.
+                            let _ = tokio::time::timeout(LAST_OUTPUT, &mut self.all_read).await;
+                            News::Exited { ended, at: Instant::now() }
                         }
                         Ok(FromKeeper::Exited(ended)) => {
                             let end = exited(ended);
@@ -362,6 +407,9 @@ impl Task {
                         }
                         Err(_) => continue,
                     },
+                    Some(Err(_)) | None if *template == Some(TemplateState::Ended) => {
+                        return End::Ended(News::Gone);
+                    }
                     Some(Err(_)) | None => return lost(),
                 },
                 order = self.orders.recv() => match order {
@@ -371,6 +419,10 @@ impl Task {
                     Some(Order::Freeze(reply)) => return End::Freeze(reply),
                     Some(Order::Tell(order)) => {
                         tell(link, &order).await;
+                        continue;
+                    }
+                    Some(Order::Fork(fork, descriptors)) => {
+                        tell_with(link, &ToTemplate::Fork { fork }, &descriptors).await;
                         continue;
                     }
                 },
@@ -418,6 +470,32 @@ async fn tell(link: &mut Framed<UnixStream, LinesCodec>, message: &impl Serializ
     if let Ok(mut line) = serde_json::to_vec(message) {
         line.push(b'\n');
         let _ = shortage::write_all_async(link.get_mut(), &line).await;
+    }
+}
+
+/// As [`tell`], with descriptors.
+async fn tell_with(
+    link: &mut Framed<UnixStream, LinesCodec>,
+    message: &impl Serialize,
+    descriptors: &[OwnedFd],
+) {
+    let Ok(mut line) = serde_json::to_vec(message) else {
+        return;
+    };
+    line.push(b'\n');
+    let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+    let link = link.get_mut();
+    loop {
+        let send = || passing::send(&*link, &line, &borrowed);
+        match link.async_io(Interest::WRITABLE, send).await {
+            Ok(sent) => {
+                let _ = shortage::write_all_async(link, &line[sent..]).await;
+                return;
+            }
+            Err(error) if shortage::will_pass(&error) => tokio::time::sleep(shortage::PAUSE).await,
+            // The end of the keeper, which its reader sees; the descriptors are closed, which the worker's sees.
+            Err(_) => return,
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! Starting one worker: its sockets, its pipes, its keeper, and the tasks that listen to them.
 
 use super::contract::{self, Placeholders, Seat};
-use super::keeper_link::{self, Conversation, Launched};
+use super::keeper_link::{self, Conversation, Launched, TemplateState};
 use super::machine::WorkerId;
 use super::python_host;
 use super::upgrade::{memory_file, moment};
 use crate::confine::cgroup::{self, Group};
 use crate::confine::{Confinement, directory_name, worker};
-use crate::keeper::message::{self, Ended, Identity, KeeperSpec};
-use crate::logs::{Logs, Released, Source};
+use crate::keeper::message::{self, Ended, Fork, FromKeeper, Identity, KeeperSpec};
+use crate::logs::{AllRead, Logs, Output, Released, Source};
 use crate::manager::VARIABLES;
 use crate::plan::needs::needs;
 use crate::plan::spec::{AppKind, AppSpec, Readiness, User};
@@ -17,8 +17,9 @@ use crate::sys::process::Child;
 use crate::sys::shortage;
 use command_fds::{CommandFdExt, FdMapping};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
@@ -38,6 +39,9 @@ pub(super) const THIS_PROGRAM: &str = "/proc/self/exe";
 pub enum News {
     Spawned {
         pid: u32,
+        /// The process below which all of it is, where that is not its keeper.
+        #[serde(default)]
+        root: Option<u32>,
     },
     Ready,
     Status(String),
@@ -60,6 +64,8 @@ pub enum News {
         #[serde(with = "moment")]
         at: Instant,
     },
+    /// The keeper of a template has ended, some time after the template.
+    Gone,
 }
 
 /// What launching needs to know about the site.
@@ -98,23 +104,54 @@ fn step(step: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
     move |error| LaunchError { step, error }
 }
 
+/// A worker that is being started, and where it will listen.
+pub struct Worker {
+    pub launched: Launched,
+    pub address: WorkerAddress,
+}
+
 /// Starts the keeper of worker `id`. How the start goes on is told by [`News`].
 ///
 /// # Errors
 /// What the operating system refuses: descriptors, processes, space. Nothing is left of the worker then.
-pub fn launch(
+pub(super) fn launch(site: &Site, seat: Seat<'_>, id: WorkerId) -> Result<Worker, LaunchError> {
+    tidily(|files| start(site, seat, id, files))
+}
+
+/// Starts the template of a generation: what it is made of is told by [`News`], too. Its output is shown as that of `slot`.
+///
+/// # Errors
+/// As [`launch`].
+pub(super) fn launch_template(
     site: &Site,
-    app: &AppSpec,
+    seat: Seat<'_>,
     id: WorkerId,
-    slot: u32,
-    generation: u64,
 ) -> Result<Launched, LaunchError> {
+    tidily(|files| start_template(site, seat, id, files))
+}
+
+/// Prepares a worker, and the order to fork it. Until the order has been given, who has it is its keeper.
+///
+/// # Errors
+/// As [`launch`].
+pub(super) fn prepare_fork(
+    site: &Site,
+    seat: Seat<'_>,
+    id: WorkerId,
+) -> Result<(Worker, ForkOrder), LaunchError> {
+    tidily(|files| start_forked(site, seat, id, files))
+}
+
+/// Removes what was made, where something fails.
+fn tidily<T>(
+    start: impl FnOnce(&mut Vec<PathBuf>) -> Result<T, LaunchError>,
+) -> Result<T, LaunchError> {
     let mut files = Vec::new();
-    let launched = start(site, app, id, slot, generation, &mut files);
-    if launched.is_err() {
+    let started = start(&mut files);
+    if started.is_err() {
         tokio::spawn(remove(files));
     }
-    launched
+    started
 }
 
 /// Removes what belonged to a worker, when the system lets us. A directory may hold anything that a program has put there.
@@ -143,99 +180,238 @@ fn remove_one(file: &Path) -> io::Result<()> {
 /// Tells by `files` what is to be removed, also where it fails.
 fn start(
     site: &Site,
-    app: &AppSpec,
+    seat: Seat<'_>,
     id: WorkerId,
-    slot: u32,
-    generation: u64,
     files: &mut Vec<PathBuf>,
-) -> Result<Launched, LaunchError> {
-    let seat = Seat {
-        app,
-        slot,
-        generation,
-    };
-    let user = app.settings.user.as_ref();
+) -> Result<Worker, LaunchError> {
+    let app = seat.app;
     let place = Place::prepare(site, app, id, files).map_err(step("its socket"))?;
-    let notify_path = site.workers_dir.join(format!("{id}.notify"));
-    files.push(notify_path.clone());
-    let notify = notify_socket(&notify_path, user).map_err(step("its notify socket"))?;
+    let (notify, notify_path) = notify_socket(site, seat, id, files)?;
     let is_python = matches!(app.kind, AppKind::Python { .. });
     let spec = KeeperSpec {
         argv: contract::argv(seat, &place.placeholders),
         env: contract::environment(environment(), seat, place.listener.is_some(), &notify_path),
-        directory: app.settings.directory.clone(),
         has_listener: place.listener.is_some(),
-        has_host: is_python,
-        identity: user.map(|user| Identity {
-            uid: user.uid,
-            gid: user.gid,
-            groups: user.groups.clone(),
-        }),
-        umask: app.settings.umask,
-        nice: app.settings.nice,
-        limits: app.settings.limits.clone(),
-        no_new_privileges: app.settings.no_new_privileges,
-        confinement: confinement(site, seat, id, &notify_path, &place),
+        confinement: confinement(site, seat, id, &notify_path, &place.placeholders),
+        ..spec(app)
     };
-    let group = spec.confinement.as_ref().and_then(control_group);
-    let (stdout, worker_stdout) = io::pipe().map_err(step("a pipe for its output"))?;
-    let (stderr, worker_stderr) = io::pipe().map_err(step("a pipe for its output"))?;
-    let (link, keeper_link) =
-        std::os::unix::net::UnixStream::pair().map_err(step("a socket for its keeper"))?;
-    let tell_files = site.reload.is_some();
-    let configuration = contract::configuration(seat, &site.config, &site.program, tell_files)
-        .map_err(|error| step("its configuration")(error.into()))?;
-    let configuration =
-        memory_file("paster-config", &configuration).map_err(step("its configuration"))?;
-    let host = if is_python {
-        memory_file("paster-host", &python_host::bundle())
-    } else {
-        nothing()
-    };
-    let host = host.map_err(step("the Python host"))?;
     let listener = match &place.listener {
         Some(listener) => listener.try_clone().map(OwnedFd::from),
         None => nothing(),
     };
     let listener = listener.map_err(step("its socket"))?;
-    let link = link
-        .set_nonblocking(true)
-        .and_then(|()| UnixStream::from_std(link))
-        .map_err(step("a socket for its keeper"))?;
-    let pipe = |read_end: io::PipeReader| Released {
-        read_end: Some(read_end.into()),
-        partial: Vec::new(),
+    let readiness = match is_python {
+        true => Readiness::Notify,
+        false => app.settings.ready.clone(),
     };
-    let source = Source::new(id, slot, generation, None);
-    let output = (site.logs)
-        .attach(&app.name, source, [pipe(stdout), pipe(stderr)])
-        .map_err(step("a pipe for its output"))?;
+    let title = format!("paster: keeper of {}:{}", app.name, seat.slot);
+    let (keeper, link, output) = start_keeper(site, seat, id, &title, listener)?;
+    let conversation = Conversation {
+        id,
+        keeper: Some(keeper),
+        link: keeper_link::framed(link),
+        notify,
+        files: files.clone(),
+        group: spec.confinement.as_ref().and_then(control_group),
+        proxy_uid: site.proxy_uid,
+        readiness,
+        listener: place.listener.map(Arc::new),
+        address: Some(place.address.clone()),
+        spawned: false,
+        ready: false,
+        template: None,
+    };
+    Ok(Worker {
+        launched: keeper_link::start(site, conversation, Some(spec), output),
+        address: place.address,
+    })
+}
+
+fn start_template(
+    site: &Site,
+    seat: Seat<'_>,
+    id: WorkerId,
+    files: &mut Vec<PathBuf>,
+) -> Result<Launched, LaunchError> {
+    let app = seat.app;
+    let (notify, notify_path) = notify_socket(site, seat, id, files)?;
+    let spec = KeeperSpec {
+        argv: contract::template_argv(seat),
+        env: contract::template_environment(environment(), seat, &notify_path),
+        confinement: confinement(site, seat, id, &notify_path, &Placeholders::default()),
+        template: true,
+        ..spec(app)
+    };
+    let listener = nothing().map_err(step("its keeper"))?;
+    let title = format!("paster: keeper of {} (preload)", app.name);
+    let (keeper, link, output) = start_keeper(site, seat, id, &title, listener)?;
+    let conversation = Conversation {
+        id,
+        keeper: Some(keeper),
+        link: keeper_link::framed(link),
+        notify,
+        files: files.clone(),
+        group: spec.confinement.as_ref().and_then(control_group),
+        proxy_uid: site.proxy_uid,
+        readiness: Readiness::Notify,
+        listener: None,
+        address: None,
+        spawned: false,
+        ready: false,
+        template: Some(TemplateState::Alive),
+    };
+    Ok(keeper_link::start(site, conversation, Some(spec), output))
+}
+
+fn start_forked(
+    site: &Site,
+    seat: Seat<'_>,
+    id: WorkerId,
+    files: &mut Vec<PathBuf>,
+) -> Result<(Worker, ForkOrder), LaunchError> {
+    let app = seat.app;
+    let place = Place::prepare(site, app, id, files).map_err(step("its socket"))?;
+    let listener = place.listener.as_ref().map(UnixListener::try_clone);
+    let listener = listener
+        .unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
+        .map_err(step("its socket"))?;
+    // No path: in a mount namespace of the template's it could not be reached.
+    let (notify, its_notify) = UnixDatagram::pair().map_err(step("its notify socket"))?;
+    let its_notify = its_notify.into_std().map_err(step("its notify socket"))?;
+    let (stdout, worker_stdout) = io::pipe().map_err(step("a pipe for its output"))?;
+    let (stderr, worker_stderr) = io::pipe().map_err(step("a pipe for its output"))?;
+    let (link, keepers_link) = link_pair()?;
+    let output = attach(site, seat, id, stdout, stderr)?;
+    let cgroup = app.confined.confinement.cgroup.as_ref();
+    let group = cgroup.map(|cgroup| (cgroup.clone(), group_name(site, seat, id)));
+    let conversation = Conversation {
+        id,
+        keeper: None,
+        link: keeper_link::framed(link),
+        notify,
+        files: files.clone(),
+        group: group
+            .as_ref()
+            .map(|(cgroup, name)| Group::named(cgroup, name)),
+        proxy_uid: site.proxy_uid,
+        readiness: Readiness::Notify,
+        listener: place.listener.map(Arc::new),
+        address: Some(place.address.clone()),
+        spawned: false,
+        ready: false,
+        template: None,
+    };
+    let order = ForkOrder {
+        link: keepers_link,
+        fork: Fork {
+            env: contract::forked_environment(seat),
+            group,
+        },
+        for_worker: vec![
+            listener.into(),
+            its_notify.into(),
+            worker_stdout.into(),
+            worker_stderr.into(),
+        ],
+    };
+    let worker = Worker {
+        launched: keeper_link::start(site, conversation, None, output),
+        address: place.address,
+    };
+    Ok((worker, order))
+}
+
+/// A worker that is to be forked. As long as that has not been ordered, this is the keeper's end of its link.
+pub(super) struct ForkOrder {
+    link: std::os::unix::net::UnixStream,
+    fork: Fork,
+    /// Listener, notifications, stdout, stderr.
+    for_worker: Vec<OwnedFd>,
+}
+
+impl ForkOrder {
+    /// To the keeper of the template.
+    pub(super) fn give(self, template: &Launched) {
+        let mut descriptors = vec![self.link.into()];
+        descriptors.extend(self.for_worker);
+        template.fork(self.fork, descriptors);
+    }
+
+    /// There will be no worker: says so as its keeper would.
+    pub(super) fn call_off(mut self, why: &FromKeeper) {
+        if let Ok(mut line) = serde_json::to_vec(why) {
+            line.push(b'\n');
+            // A short line into an empty socket. Should it be refused, the end says enough.
+            let _ = self.link.write_all(&line);
+        }
+    }
+}
+
+/// What does not depend on how a worker is started.
+fn spec(app: &AppSpec) -> KeeperSpec {
+    let settings = &app.settings;
+    KeeperSpec {
+        argv: Vec::new(),
+        env: BTreeMap::new(),
+        directory: settings.directory.clone(),
+        has_listener: false,
+        has_host: matches!(app.kind, AppKind::Python { .. }),
+        identity: settings.user.as_ref().map(|user| Identity {
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.groups.clone(),
+        }),
+        umask: settings.umask,
+        nice: settings.nice,
+        limits: settings.limits.clone(),
+        no_new_privileges: settings.no_new_privileges,
+        confinement: None,
+        template: false,
+    }
+}
+
+type Attached = (Output, AllRead);
+
+/// Starts a keeper, which waits for its orders on the link.
+fn start_keeper(
+    site: &Site,
+    seat: Seat<'_>,
+    id: WorkerId,
+    title: &str,
+    listener: OwnedFd,
+) -> Result<(Child, UnixStream, Attached), LaunchError> {
+    let (stdout, worker_stdout) = io::pipe().map_err(step("a pipe for its output"))?;
+    let (stderr, worker_stderr) = io::pipe().map_err(step("a pipe for its output"))?;
+    let (link, keeper_link) = link_pair()?;
+    let tell_files = site.reload.is_some();
+    let configuration = contract::configuration(seat, &site.config, &site.program, tell_files)
+        .map_err(|error| step("its configuration")(error.into()))?;
+    let configuration =
+        memory_file("paster-config", &configuration).map_err(step("its configuration"))?;
+    let host = match seat.app.kind {
+        AppKind::Python { .. } => memory_file("paster-host", &python_host::bundle()),
+        AppKind::Exec { .. } | AppKind::Upstream { .. } => nothing(),
+    };
+    let host = host.map_err(step("the Python host"))?;
+    let output = attach(site, seat, id, stdout, stderr)?;
     // From here on nothing can fail but the start of the keeper itself.
     let mut command = Command::new(THIS_PROGRAM);
+    let mapping = |parent_fd, child_fd| FdMapping {
+        parent_fd,
+        child_fd,
+    };
     command
-        .arg0(format!("paster: keeper of {}:{slot}", app.name))
+        .arg0(title)
         .arg(crate::keeper::ROLE)
         .stdin(Stdio::null())
         .stdout(worker_stdout)
         .stderr(worker_stderr)
         .process_group(0)
         .fd_mappings(vec![
-            FdMapping {
-                parent_fd: keeper_link.into(),
-                child_fd: message::CONTROL_FD,
-            },
-            FdMapping {
-                parent_fd: listener,
-                child_fd: message::LISTENER_FD,
-            },
-            FdMapping {
-                parent_fd: configuration,
-                child_fd: message::CONFIG_FD,
-            },
-            FdMapping {
-                parent_fd: host,
-                child_fd: message::HOST_FD,
-            },
+            mapping(keeper_link.into(), message::CONTROL_FD),
+            mapping(listener, message::LISTENER_FD),
+            mapping(configuration, message::CONFIG_FD),
+            mapping(host, message::HOST_FD),
         ])
         .map_err(|_| step("its keeper")(io::Error::other("descriptor numbers collide")))?;
     for variable in VARIABLES {
@@ -245,28 +421,50 @@ fn start(
     // The command holds our copies of the worker's ends; they must not outlive this call.
     drop(command);
     let keeper = Child::watch_or_kill(keeper).map_err(step("its keeper"))?;
-    let conversation = Conversation {
-        id,
-        keeper,
-        link: keeper_link::framed(link),
-        notify,
-        files: files.clone(),
-        group,
-        proxy_uid: site.proxy_uid,
-        readiness: if is_python {
-            Readiness::Notify
-        } else {
-            app.settings.ready.clone()
-        },
-        listener: place.listener.map(Arc::new),
-        address: place.address,
-        spawned: false,
-        ready: false,
-    };
-    Ok(keeper_link::start(site, conversation, Some(spec), output))
+    Ok((keeper, link, output))
 }
 
-fn notify_socket(path: &Path, user: Option<&User>) -> io::Result<UnixDatagram> {
+/// Our end, and that of a keeper.
+fn link_pair() -> Result<(UnixStream, std::os::unix::net::UnixStream), LaunchError> {
+    let pair = std::os::unix::net::UnixStream::pair();
+    let (ours, keepers) = pair.map_err(step("a socket for its keeper"))?;
+    let ours = ours
+        .set_nonblocking(true)
+        .and_then(|()| UnixStream::from_std(ours));
+    Ok((ours.map_err(step("a socket for its keeper"))?, keepers))
+}
+
+fn attach(
+    site: &Site,
+    seat: Seat<'_>,
+    id: WorkerId,
+    stdout: io::PipeReader,
+    stderr: io::PipeReader,
+) -> Result<Attached, LaunchError> {
+    let pipe = |read_end: io::PipeReader| Released {
+        read_end: Some(read_end.into()),
+        partial: Vec::new(),
+    };
+    let source = Source::new(id, seat.slot, seat.generation, None);
+    (site.logs)
+        .attach(&seat.app.name, source, [pipe(stdout), pipe(stderr)])
+        .map_err(step("a pipe for its output"))
+}
+
+/// With its path, which is one of the `files`.
+fn notify_socket(
+    site: &Site,
+    seat: Seat<'_>,
+    id: WorkerId,
+    files: &mut Vec<PathBuf>,
+) -> Result<(UnixDatagram, PathBuf), LaunchError> {
+    let path = site.workers_dir.join(format!("{id}.notify"));
+    files.push(path.clone());
+    let bound = bind_notify_socket(&path, seat.app.settings.user.as_ref());
+    Ok((bound.map_err(step("its notify socket"))?, path))
+}
+
+fn bind_notify_socket(path: &Path, user: Option<&User>) -> io::Result<UnixDatagram> {
     let notify = UnixDatagram::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     if let Some(user) = user {
@@ -282,7 +480,7 @@ fn confinement(
     seat: Seat<'_>,
     id: WorkerId,
     notify_path: &Path,
-    place: &Place,
+    placeholders: &Placeholders,
 ) -> Option<worker::Spec> {
     let app = seat.app;
     let confinement = &app.confined.confinement;
@@ -294,22 +492,25 @@ fn confinement(
     needed.extend([notify_path.to_owned(), site.program.clone()]);
     Some(worker::Spec {
         confinement: confinement.clone(),
-        group: cgroup::Name {
-            site: site.name.clone(),
-            generation: cgroup::Name::generation(&app.name, seat.generation),
-            worker: format!("{id}.{}", std::process::id()),
-        },
+        group: group_name(site, seat, id),
         tmp: site.private_tmp.join(directory_name(&app.name)),
         workers_dir: site.workers_dir.clone(),
         needed,
-        own: place
-            .placeholders
+        own: placeholders
             .socket
             .iter()
             .filter_map(|socket| socket.parent())
             .map(Path::to_owned)
             .collect(),
     })
+}
+
+fn group_name(site: &Site, seat: Seat<'_>, id: WorkerId) -> cgroup::Name {
+    cgroup::Name {
+        site: site.name.clone(),
+        generation: cgroup::Name::generation(&seat.app.name, seat.generation),
+        worker: format!("{id}.{}", std::process::id()),
+    }
 }
 
 fn control_group(spec: &worker::Spec) -> Option<Group> {

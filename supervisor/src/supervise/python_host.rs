@@ -34,6 +34,7 @@ const MODULES: &[(&str, &str)] = modules![
     "pool",
     "server",
     "stock",
+    "template",
     "wsgi",
 ];
 

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod mount;
 pub mod net;
 pub mod oom;
+pub mod passing;
 pub mod pidfile;
 pub mod process;
 pub mod proctree;

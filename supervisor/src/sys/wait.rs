@@ -51,7 +51,7 @@ pub fn reap() -> nix::Result<Option<Reaped>> {
     let usage = unsafe { usage.assume_init() };
     Ok(Some(Reaped {
         pid: Pid::from_raw(pid),
-        end: end(status),
+        end: End::of(status),
         usage: Usage {
             // Kilobytes on Linux (getrusage(2)).
             max_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
@@ -61,15 +61,17 @@ pub fn reap() -> nix::Result<Option<Reaped>> {
     }))
 }
 
-/// Without WUNTRACED and WCONTINUED (wait(2)) a child has exited or was killed.
-fn end(status: i32) -> End {
-    if libc::WIFSIGNALED(status) {
-        End::Signal {
-            number: libc::WTERMSIG(status),
-            core_dumped: libc::WCOREDUMP(status),
+impl End {
+    /// Of a status of wait(2) without WUNTRACED and WCONTINUED: a child has exited or was killed.
+    pub fn of(status: i32) -> End {
+        if libc::WIFSIGNALED(status) {
+            End::Signal {
+                number: libc::WTERMSIG(status),
+                core_dumped: libc::WCOREDUMP(status),
+            }
+        } else {
+            End::Code(libc::WEXITSTATUS(status))
         }
-    } else {
-        End::Code(libc::WEXITSTATUS(status))
     }
 }
 
@@ -87,14 +89,14 @@ mod tests {
 
     #[test]
     fn a_status_is_an_exit_or_a_signal() {
-        assert_eq!(end(3 << 8), End::Code(3));
+        assert_eq!(End::of(3 << 8), End::Code(3));
         let killed = |number, core_dumped| End::Signal {
             number,
             core_dumped,
         };
-        assert_eq!(end(9), killed(9, false));
-        assert_eq!(end(11 | 0x80), killed(11, true));
-        assert_eq!(end(34), killed(34, false), "a real-time signal");
+        assert_eq!(End::of(9), killed(9, false));
+        assert_eq!(End::of(11 | 0x80), killed(11, true));
+        assert_eq!(End::of(34), killed(34, false), "a real-time signal");
     }
 
     #[test]

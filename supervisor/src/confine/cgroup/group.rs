@@ -77,8 +77,13 @@ impl Group {
 
     /// Puts the calling process into it; all that it forks from now on is in it too.
     pub fn join(&self) -> Result<(), Failure> {
+        self.admit(Pid::from_raw(0))
+    }
+
+    /// Puts a process into it, as [`Group::join`].
+    pub fn admit(&self, pid: Pid) -> Result<(), Failure> {
         for (_, _, [_, _, worker]) in &self.trees {
-            fs::write(worker.join("cgroup.procs"), "0")
+            fs::write(worker.join("cgroup.procs"), pid.to_string())
                 .map_err(failed(format!("join cgroup {}", worker.display())))?;
         }
         Ok(())

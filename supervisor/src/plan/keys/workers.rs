@@ -1,10 +1,11 @@
 //! How many workers an app has, for how long, and how many requests they get.
 
 use super::{Key, MOST_PROCESSES, Scope};
-use crate::plan::units::{number, optional_duration, show_duration, show_size};
+use crate::plan::units::{number, optional_duration, show_duration, show_size, switch};
 use crate::plan::values::{
     optional_count, optional_request_path, optional_size, readiness, show_readiness,
 };
+use crate::router::message::Handover;
 
 /// The most requests that one worker is given at a time.
 const MOST_THREADS: u32 = 4096;
@@ -43,6 +44,21 @@ pub(super) static KEYS: &[Key] = &[
         "4",
         "requests that one worker is given at the same time"
     ),
+    Key {
+        name: "preload",
+        scope: Scope::App,
+        default: "off",
+        about: "the code of a Python app is loaded once, and all its workers are forked from there",
+        set: |draft, text, _| {
+            draft.settings.preload = switch(text)?;
+            Ok(())
+        },
+        show: |view| match (view.handover, view.settings.preload) {
+            (Handover::Environ, true) => Some("on".to_owned()),
+            (Handover::Environ, false) => Some("off".to_owned()),
+            (Handover::Strip | Handover::Keep, _) => None,
+        },
+    },
     Key {
         name: "ready",
         scope: Scope::App,

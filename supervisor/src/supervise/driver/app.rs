@@ -6,6 +6,7 @@ mod news;
 mod policy;
 mod rollout;
 mod start;
+mod template;
 mod told;
 
 pub(super) use frozen::{FrozenApp, Resting};
@@ -26,6 +27,7 @@ use policy::policy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use template::Template;
 
 /// An app with its processes.
 pub(super) struct AppRun {
@@ -35,6 +37,9 @@ pub(super) struct AppRun {
     next: Option<(u64, AppSpec)>,
     pub(super) machine: AppMachine,
     pub(super) live: BTreeMap<WorkerId, Live>,
+    /// Those of the generations that run, and keepers of those that have ended; by numbers that are no worker's.
+    templates: BTreeMap<WorkerId, Template>,
+    next_template: u64,
     next_generation: u64,
     /// Starts after a death that nobody asked for, or after a start that failed.
     pub(super) restarts: u64,
@@ -72,6 +77,9 @@ pub(super) struct AppRun {
 /// A launched worker.
 pub(super) struct Live {
     launched: Launched,
+    address: WorkerAddress,
+    /// The process below which all of it is, where its keeper is that of other workers, too.
+    root: Option<u32>,
     pub(super) pid: Option<u32>,
     pub(super) started: Instant,
     pub(super) status: Option<String>,
@@ -104,7 +112,7 @@ pub(super) struct Live {
 impl Live {
     /// Where it listens, for a proxy whose working directory is `workers_dir`.
     pub(super) fn address_from(&self, workers_dir: &Path) -> WorkerAddress {
-        match &self.launched.address {
+        match &self.address {
             WorkerAddress::Unix(path) => {
                 WorkerAddress::Unix(path.strip_prefix(workers_dir).unwrap_or(path).to_path_buf())
             }
@@ -113,7 +121,7 @@ impl Live {
     }
 
     pub(super) fn address(&self) -> WorkerAddress {
-        self.launched.address.clone()
+        self.address.clone()
     }
 
     /// What it was last known to be doing: a health check that failed says more than its own word.
@@ -124,8 +132,14 @@ impl Live {
         }
     }
 
-    pub(super) fn keeper_pid(&self) -> u32 {
+    /// Its own keeper.
+    pub(super) fn keeper_pid(&self) -> Option<u32> {
         self.launched.keeper_pid
+    }
+
+    /// All that it has started is below this process.
+    pub(super) fn root(&self) -> Option<u32> {
+        self.root.or(self.launched.keeper_pid)
     }
 
     pub(super) fn kill(&self) {
@@ -153,6 +167,8 @@ impl AppRun {
             spec,
             next: None,
             live: BTreeMap::new(),
+            templates: BTreeMap::new(),
+            next_template: 0,
             next_generation: 2,
             restarts: 0,
             last_death: None,
@@ -196,6 +212,11 @@ impl AppRun {
             Some((next, spec)) if *next == generation => spec,
             _ => &self.spec,
         }
+    }
+
+    /// None of its processes is left.
+    pub(super) fn is_gone(&self) -> bool {
+        self.machine.is_gone() && self.templates.is_empty()
     }
 
     /// A new generation is on its way.

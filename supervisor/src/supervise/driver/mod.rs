@@ -252,6 +252,7 @@ impl Driver {
     /// After each message: the table, the commands that wait, the stop that is under way.
     fn settle(&mut self) {
         self.proceed_with_scales();
+        self.end_unneeded_templates();
         self.remove_gone_apps();
         self.publish();
         self.release_drained();

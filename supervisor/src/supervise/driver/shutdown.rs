@@ -1,6 +1,7 @@
 //! The way out: stop accepting, finish, stop the apps, go. Each step has a deadline.
 
 use super::Driver;
+use super::app::AppRun;
 use crate::control::kinds;
 use crate::supervise::bind::Binder;
 use crate::supervise::machine::Event;
@@ -79,10 +80,11 @@ impl Driver {
 
     fn kill_everything(&mut self) {
         self.proxies.drop_all();
-        for app in self.apps.values() {
+        for app in self.apps.values_mut() {
             for live in app.live.values() {
                 live.kill();
             }
+            app.end_templates();
         }
         let numbers: Vec<u64> = self.apps.keys().copied().collect();
         for number in numbers {
@@ -110,9 +112,9 @@ impl Driver {
     pub(super) fn is_finished(&self) -> bool {
         match self.phase {
             Phase::Running | Phase::Draining { .. } => false,
-            Phase::Stopping => self.apps.values().all(|app| app.machine.is_gone()),
+            Phase::Stopping => self.apps.values().all(AppRun::is_gone),
             Phase::Killed { deadline } => {
-                self.apps.values().all(|app| app.machine.is_gone()) || deadline <= Instant::now()
+                self.apps.values().all(AppRun::is_gone) || deadline <= Instant::now()
             }
         }
     }

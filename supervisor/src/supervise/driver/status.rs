@@ -20,17 +20,17 @@ impl Driver {
     /// Looks at what only we know here, and at what the kernel knows of processes beside this loop.
     pub(super) fn tell_status(&self, reply: oneshot::Sender<Answer>) {
         let mut status = self.status();
-        let keepers: Vec<Option<u32>> = self
+        let roots: Vec<Option<u32>> = self
             .numbers
             .values()
             .filter_map(|number| self.apps.get(number))
             .flat_map(|app| {
-                let keeper = |(id, _)| app.live.get(&id).map(Live::keeper_pid);
-                app.machine.workers().map(keeper)
+                let root = |(id, _)| app.live.get(&id).and_then(Live::root);
+                app.machine.workers().map(root)
             })
             .collect();
         tokio::task::spawn_blocking(move || {
-            measure(&mut status, &keepers);
+            measure(&mut status, &roots);
             let _ = reply.send(Answer::Status(Box::new(status)));
         });
     }
@@ -198,16 +198,16 @@ impl Driver {
     }
 }
 
-/// Adds what the kernel knows. `keepers` are those of the workers, in their order.
-fn measure(status: &mut Status, keepers: &[Option<u32>]) {
+/// Adds what the kernel knows. All of a worker is below its root; they are in the order of the workers.
+fn measure(status: &mut Status, roots: &[Option<u32>]) {
     status.cpu_s = usage::cpu_seconds(status.pid);
     status.rss_bytes = usage::rss_bytes(status.pid);
     status.proxy.cpu_s = status.proxy.pid.and_then(usage::cpu_seconds);
     status.proxy.rss_bytes = status.proxy.pid.and_then(usage::rss_bytes);
     let workers = status.apps.iter_mut().flat_map(|app| &mut app.workers);
-    for (worker, keeper) in workers.zip(keepers) {
+    for (worker, root) in workers.zip(roots) {
         worker.rss_bytes = worker.pid.and_then(usage::rss_bytes);
-        worker.cpu_s = keeper.and_then(usage::cpu_seconds_below);
+        worker.cpu_s = root.and_then(usage::cpu_seconds_below);
     }
 }
 

@@ -75,10 +75,7 @@ impl Driver {
 
     /// Keepers and proxies: somebody waits for each of them.
     pub(super) fn known_children(&self) -> Vec<u32> {
-        let keepers = self
-            .apps
-            .values()
-            .flat_map(|app| app.live.values().map(super::app::Live::keeper_pid));
+        let keepers = self.apps.values().flat_map(super::app::AppRun::keepers);
         keepers.chain(self.proxies.pids()).collect()
     }
 }

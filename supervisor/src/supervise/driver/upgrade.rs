@@ -69,7 +69,7 @@ impl Driver {
             && self
                 .apps
                 .values()
-                .all(|app| !app.removed && !app.is_rolling_out())
+                .all(|app| !app.removed && !app.is_rolling_out() && !app.waits_for_template())
     }
 
     /// Goes on with an upgrade; true when it is time to execute the program.
@@ -102,9 +102,8 @@ impl Driver {
 
     /// True when the program is to be asked: then the state that it gets must be taken.
     pub(super) fn wants_to_ask(&self) -> bool {
-        self.upgrade
-            .as_ref()
-            .is_some_and(|upgrade| upgrade.step == Step::Asking)
+        let is_asking = |upgrade: &Upgrade| upgrade.step == Step::Asking;
+        self.upgrade.as_ref().is_some_and(is_asking) && self.is_calm()
     }
 
     /// Shows the program a state as it would get it, and lets it think.

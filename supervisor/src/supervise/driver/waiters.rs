@@ -141,7 +141,7 @@ impl Driver {
                 Some(app) if app.machine.state() != AppState::Stopped => {
                     Err(Failure::new("a later command has started it again"))
                 }
-                Some(app) if !app.machine.is_gone() => continue,
+                Some(app) if !app.is_gone() => continue,
                 _ => Ok(()),
             };
             self.resolve(number, |kind| kind == GoalKind::Gone, &outcome);

@@ -91,8 +91,8 @@ impl Driver {
         let is_there = match wanted {
             // On demand and asleep, it would answer too.
             WaitFor::Ready => matches!(state, AppState::Ready | AppState::Idle),
-            WaitFor::Stopped => state == AppState::Stopped && app.machine.is_gone(),
-            WaitFor::Idle => state == AppState::Idle && app.machine.is_gone(),
+            WaitFor::Stopped => state == AppState::Stopped && app.is_gone(),
+            WaitFor::Idle => state == AppState::Idle && app.is_gone(),
             WaitFor::Failed => state == AppState::Failed,
         };
         let error = (!is_there).then(|| {

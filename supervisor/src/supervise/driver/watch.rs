@@ -99,7 +99,7 @@ impl Driver {
             return;
         };
         // Modified after the worker began: it may have read what was there before.
-        let started = app.live.get(&id).map(|live| live.started);
+        let started = app.started(id);
         let since = file_time(started.unwrap_or_else(Instant::now));
         let room = MOST_FILES.saturating_sub(app.files.len());
         let files: Vec<PathBuf> = files.into_iter().take(room).collect();

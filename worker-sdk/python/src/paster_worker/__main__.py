@@ -1,20 +1,26 @@
 """The life of a worker: read the contract, build the app, serve, drain, leave."""
 
 import gc
+import os
 import sys
 
 from . import lifecycle
-from .contract import ContractError, Notifier, one_line, take_config, take_listener, take_processes, take_watchdog
+from .contract import ContractError, Notifier, Seat, one_line, take_config
 
 
 def main():
     """Runs the worker; ends by SystemExit with 0 after a drain, 1 when the app cannot be built."""
     _prepare_streams()
     notifier = Notifier.take()
+    orders = seat = None
     try:
-        period = take_watchdog()
-        processes = take_processes()
-        listener = take_listener()
+        if "PASTE_FORK_FD" in os.environ:
+            from . import template
+
+            orders = template.take_orders()
+            prctl = template.prepare()
+        else:
+            seat = Seat.take(notifier)
         config = take_config()
     except ContractError as error:
         _give_up(notifier, "error: %s" % error, str(error))
@@ -27,23 +33,35 @@ def main():
 
         files = Files(notifier)
     app = _build(config, notifier, files)
-
-    from .server import Server
-
-    signals = lifecycle.Signals()
-    watchdog = lifecycle.Watchdog(notifier, period)
-    server = Server(listener, app, config.threads, processes, config.debug)
-    signals.install()
-    if hasattr(gc, "freeze"):
-        gc.freeze()  # what the app has built stays; collections need not walk it again
     if files:
         files.tell()
-        files.follow()
+    from .server import Server
+
+    if orders is not None:
+        _freeze()
+        notifier.tell("READY=1\nSTATUS=loaded")
+        seat = template.serve(orders, prctl)
+    _serve(Server(seat.listener, app, config.threads, seat.processes, config.debug), seat, files)
+
+
+def _serve(server, seat, files):
+    notifier = seat.notifier
+    signals = lifecycle.Signals()
+    watchdog = lifecycle.Watchdog(notifier, seat.period)
+    signals.install()
+    _freeze()
+    if files:
+        files.follow(notifier)
     notifier.tell("READY=1\nSTATUS=serving")
-    server.serve(signals.wakeup, signals.stopping, watchdog.tick, period)
+    server.serve(signals.wakeup, signals.stopping, watchdog.tick, seat.period)
     notifier.tell("STOPPING=1")
     notifier.close()
     sys.exit(0)
+
+
+def _freeze():
+    if hasattr(gc, "freeze"):
+        gc.freeze()  # what the app has built stays; collections need not walk it again, nor write to its pages
 
 
 def _prepare_streams():

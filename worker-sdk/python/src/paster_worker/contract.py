@@ -35,9 +35,26 @@ class Config:
         self.tell_files = bool(document.get("tell_files"))
 
 
+class Seat:
+    """What is different in each worker of an app."""
+
+    def __init__(self, notifier, listener, period, processes):
+        self.notifier = notifier
+        self.listener = listener
+        self.period = period  # seconds between two pings of the watchdog, or None
+        self.processes = processes
+
+    @classmethod
+    def take(cls, notifier):
+        """As the environment has it."""
+        period = take_watchdog()
+        processes = take_processes()
+        return cls(notifier, take_listener(), period, processes)
+
+
 def take_config(environ=os.environ):
     """Reads the configuration from its descriptor and closes that."""
-    fd = _number(environ.pop("PASTE_CONFIG_FD", None), "PASTE_CONFIG_FD")
+    fd = number(environ.pop("PASTE_CONFIG_FD", None), "PASTE_CONFIG_FD")
     try:
         with open(fd, "rb") as stream:
             return Config(json.loads(stream.read().decode("utf-8")))
@@ -69,12 +86,12 @@ def take_watchdog(environ=os.environ):
     pid = environ.pop("WATCHDOG_PID", None)
     if not text or (pid is not None and pid != str(os.getpid())):
         return None
-    return _number(text, "WATCHDOG_USEC") / 2000000 or None
+    return number(text, "WATCHDOG_USEC") / 2000000 or None
 
 
 def take_processes(environ=os.environ):
     """How many processes serve this app."""
-    return _number(environ.pop("PASTE_PROCESSES", None) or "1", "PASTE_PROCESSES")
+    return number(environ.pop("PASTE_PROCESSES", None) or "1", "PASTE_PROCESSES")
 
 
 class Notifier:
@@ -87,11 +104,20 @@ class Notifier:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     @classmethod
+    def on(cls, connected):
+        """By a socket that is connected already."""
+        notifier = cls()
+        notifier._socket, notifier._address = connected, None
+        return notifier
+
+    @classmethod
     def take(cls, environ=os.environ):
         return cls(environ.pop("NOTIFY_SOCKET", None))
 
     def another(self):
         """One for another thread."""
+        if self._socket is not None and self._address is None:
+            return Notifier.on(self._socket.dup())
         return Notifier(self._address if self._socket is not None else None)
 
     def tell(self, text):
@@ -114,7 +140,11 @@ class Notifier:
         if self._socket is not None:
             try:
                 self._socket.settimeout(patience)
-                self._socket.sendto(text.encode("utf-8", "replace"), self._address)
+                data = text.encode("utf-8", "replace")
+                if self._address is None:
+                    self._socket.send(data)
+                else:
+                    self._socket.sendto(data, self._address)
             except OSError:
                 pass
 
@@ -124,7 +154,8 @@ def one_line(text):
     return " ".join(text.split())[:2000]
 
 
-def _number(text, name):
+def number(text, name):
+    """The value of the variable `name`."""
     if text is None:
         raise ContractError("%s is not set: this program is started by paster" % name)
     try:

@@ -33,11 +33,11 @@ class Files:
         if lines:
             self._notifier.tell("\n".join(lines))
 
-    def follow(self):
+    def follow(self, notifier):
         """Tells what is imported from now on, by a thread."""
         import threading
 
-        self._notifier = self._notifier.another()
+        self._notifier = notifier.another()
         threading.Thread(target=self._follow, name="paster-files", daemon=True).start()
 
     def _follow(self):

@@ -5,10 +5,12 @@ use super::super::ending::{Ending, Lost};
 use super::Live;
 use crate::keeper::message::ToKeeper;
 use crate::plan::spec::AppKind;
+use crate::supervise::contract::Seat;
 use crate::supervise::journey::Journey;
-use crate::supervise::launch;
+use crate::supervise::launch::{self, Worker};
 use crate::supervise::machine::{Effect, Event};
 use crate::sys::oom;
+use nix::sys::signal::Signal;
 use std::time::Instant;
 
 impl Driver {
@@ -44,12 +46,22 @@ impl Driver {
                 slot,
                 generation,
             } => {
-                let spec = app.spec_of(generation);
-                match launch::launch(&self.site, spec, id, slot, generation) {
-                    Ok(launched) => {
+                let seat = Seat {
+                    app: app.spec_of(generation),
+                    slot,
+                    generation,
+                };
+                let worker = match seat.app.is_preloaded() {
+                    true => app.fork(&self.site, number, id, slot, generation),
+                    false => launch::launch(&self.site, seat, id),
+                };
+                match worker {
+                    Ok(Worker { launched, address }) => {
                         let started = Instant::now();
                         let live = Live {
                             launched,
+                            address,
+                            root: None,
                             pid: None,
                             started,
                             status: None,
@@ -82,12 +94,14 @@ impl Driver {
                     live.note("SIGTERM was sent");
                     live.launched.order(ToKeeper::Terminate);
                 }
+                app.call_off(id, Signal::SIGTERM);
             }
             Effect::Kill(id) => {
                 if let Some(live) = app.live.get_mut(&id) {
                     live.note("SIGKILL was sent");
                     live.kill();
                 }
+                app.call_off(id, Signal::SIGKILL);
             }
             Effect::Dump(id) => {
                 // SIGQUIT ends programs that do not expect it; only our own host is known to.

@@ -1,5 +1,6 @@
 //! An app at rest: as it is handed to the program that takes the place of this one.
 
+use super::template::{FrozenTemplate, Template};
 use super::{AppRun, Live};
 use crate::logs::Source;
 use crate::plan::spec::AppSpec;
@@ -32,6 +33,10 @@ pub(in super::super) struct FrozenApp {
     pub(in super::super) name: String,
     machine: AppMachine,
     workers: Vec<FrozenWorker>,
+    #[serde(default)]
+    templates: Vec<FrozenTemplate>,
+    #[serde(default)]
+    next_template: u64,
     processes: u32,
     scale: Option<u32>,
     scaled_from: Option<u32>,
@@ -54,7 +59,9 @@ pub(in super::super) struct FrozenApp {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct FrozenWorker {
     id: WorkerId,
-    keeper_pid: u32,
+    keeper_pid: Option<u32>,
+    #[serde(default)]
+    root: Option<u32>,
     /// None when it is over and its last news waits to be heard.
     conversation: Option<keeper_link::Frozen>,
     address: WorkerAddress,
@@ -82,7 +89,11 @@ impl AppRun {
             id: *id,
             conversation: live.launched.freeze(),
         };
-        self.live.iter().map(resting).collect()
+        let templates = self.templates.iter().map(|(id, template)| Resting {
+            id: *id,
+            conversation: template.rest(),
+        });
+        self.live.iter().map(resting).chain(templates).collect()
     }
 
     /// The app as data; `conversations` are those that rest.
@@ -93,8 +104,9 @@ impl AppRun {
         let worker = |(id, live): (&WorkerId, &Live)| FrozenWorker {
             id: *id,
             keeper_pid: live.launched.keeper_pid,
+            root: live.root,
             conversation: conversations.remove(id),
-            address: live.launched.address.clone(),
+            address: live.address.clone(),
             pid: live.pid,
             started: live.started,
             status: live.status.clone(),
@@ -110,10 +122,15 @@ impl AppRun {
             refused: live.refused.clone(),
             oom_kills: live.oom_kills,
         };
+        let workers = self.live.iter().map(worker).collect();
+        let template =
+            |(id, template): (&WorkerId, &Template)| template.freeze(*id, conversations.remove(id));
         FrozenApp {
             name: self.spec.name.clone(),
             machine: self.machine.clone(),
-            workers: self.live.iter().map(worker).collect(),
+            workers,
+            templates: self.templates.iter().map(template).collect(),
+            next_template: self.next_template,
             processes: self.spec.settings.processes,
             scale: self.scale,
             scaled_from: self.scaled_from,
@@ -149,7 +166,14 @@ impl AppRun {
             let id = worker.id;
             live.insert(id, worker.thaw(site, &spec.name, descriptors)?);
         }
+        let mut templates = BTreeMap::new();
+        for template in frozen.templates {
+            let id = template.id;
+            templates.insert(id, template.thaw(site, &spec.name, descriptors)?);
+        }
         Ok(AppRun {
+            templates,
+            next_template: frozen.next_template,
             spec,
             next: None,
             machine: frozen.machine,
@@ -182,15 +206,17 @@ impl FrozenWorker {
         let launched = match self.conversation {
             None => {
                 let (output, _) = site.logs.attach(app, source, Default::default())?;
-                Launched::ended(self.address, output, self.keeper_pid)
+                Launched::ended(output, self.keeper_pid)
             }
             Some(frozen) => {
-                let who = (self.keeper_pid, self.address);
+                let who = (self.keeper_pid, Some(self.address.clone()));
                 keeper_link::thaw(site, app, source, who, frozen, descriptors)?
             }
         };
         Ok(Live {
             launched,
+            address: self.address,
+            root: self.root,
             pid: self.pid,
             started: self.started,
             status: self.status,

@@ -40,11 +40,15 @@ impl Driver {
         let Some(app) = self.apps.get_mut(&number) else {
             return;
         };
+        if app.has_template(id) {
+            return self.template_news(number, id, news);
+        }
         let name = app.spec.name.clone();
         match news {
-            News::Spawned { pid } => {
+            News::Spawned { pid, root } => {
                 if let Some(live) = app.live.get_mut(&id) {
                     live.pid = Some(pid);
+                    live.root = root;
                     live.note(&format!("spawned (pid {pid})"));
                     let (slot, generation) = (live.slot, live.generation);
                     tracing::debug!(
@@ -83,6 +87,8 @@ impl Driver {
                 }
                 self.step(number, Event::SpawnFailed(id, error));
             }
+            // Of templates.
+            News::Gone => {}
             News::Exited { ended, at } => {
                 let state = app.machine.worker(id).map(|worker| worker.state);
                 let mut pid = None;

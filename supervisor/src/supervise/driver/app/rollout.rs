@@ -45,7 +45,7 @@ impl Driver {
     pub(in super::super) fn remove_gone_apps(&mut self) {
         let (logs, plan) = (&self.site.logs, &self.plan);
         self.apps.retain(|_, app| {
-            let is_gone = app.removed && app.machine.is_gone();
+            let is_gone = app.removed && app.is_gone();
             // Another app may have its name by now.
             if is_gone && !plan.apps.get(&app.spec.name).is_some_and(has_log) {
                 logs.remove(&app.spec.name);
