@@ -28,6 +28,7 @@ mod isolation;
 mod limits;
 mod listeners;
 mod logs;
+mod maintenance;
 mod modes;
 mod neighbours;
 mod orphans;

@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Upgrade(UpgradeArgs),
     /// Run more workers of an app, or fewer
     Scale(ScaleArgs),
+    /// Answer the clients of an app with 503 while its workers live on, or let them in again
+    Maintenance(MaintenanceArgs),
     /// Wait until apps are ready, or in another state
     Wait(WaitArgs),
     /// Show what has happened
@@ -333,6 +335,29 @@ pub(crate) struct ScaleArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MaintenanceArgs {
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+    /// Name of the app
+    pub(crate) app: String,
+    /// `on`: clients get 503; `off`: they are served
+    #[arg(value_enum)]
+    pub(crate) state: Switch,
+    /// What clients are told, where there is no page for it (`error_pages`)
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod crashes;
 mod events;
 mod exit;
 mod logs;
+mod maintenance;
 mod member;
 mod outcome;
 mod output;
@@ -42,6 +43,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Start(args) => remote::start(&args),
         Command::Upgrade(args) => upgrade::run(&args),
         Command::Scale(args) => scale::run(&args),
+        Command::Maintenance(args) => maintenance::run(&args),
         Command::Wait(args) => wait::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Crashes(args) => crashes::run(&args),

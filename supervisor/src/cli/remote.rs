@@ -143,7 +143,10 @@ fn render_status(status: &Status) -> String {
         };
         table.add_row([
             app.name.clone(),
-            app.state.clone(),
+            match app.maintenance {
+                true => format!("{} (maintenance)", app.state),
+                false => app.state.clone(),
+            },
             app.mounts.join(" "),
             app.generation.to_string(),
             workers.join(", ") + &scale,

@@ -34,6 +34,7 @@ kinds! {
     APP_FAILED = "app_failed";
     APP_SCALED = "app_scaled";
     SCALE_GIVEN_UP = "scale_given_up";
+    APP_MAINTENANCE = "app_maintenance";
     APP_ASLEEP = "app_asleep";
     APP_WOKEN = "app_woken";
     ROLLOUT_BEGUN = "rollout_begun";

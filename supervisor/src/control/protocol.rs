@@ -38,6 +38,12 @@ pub enum Command {
     Scale {
         apps: BTreeMap<String, u32>,
     },
+    /// Clients of this app get 503 (with this message) while its workers live on; or are served again.
+    Maintenance {
+        app: String,
+        on: bool,
+        message: Option<String>,
+    },
     /// Nothing, but the answer comes when these apps (all, if none is named) are in this state, or after this time.
     Wait {
         apps: Vec<String>,
@@ -110,7 +116,8 @@ impl Answer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppResult {
     pub app: String,
-    /// What was done: `restarted`, `started`, `stopped`, `scaled`, `added`, `removed`, `updated`, `unchanged`. Of a wait
+    /// What was done: `restarted`, `started`, `stopped`, `scaled`, `added`, `removed`, `updated`, `maintenance on`, `maintenance off`,
+    /// `unchanged`. Of a wait
     /// the state that was waited for.
     pub action: String,
     /// The one that serves, or should; 0 where nothing does.
@@ -191,6 +198,12 @@ pub struct AppStatus {
     pub name: String,
     /// `starting`, `ready`, `degraded`, `backoff`, `failed`, `stopped`, `idle`.
     pub state: String,
+    /// Clients get 503 whatever its state is.
+    #[serde(default)]
+    pub maintenance: bool,
+    /// What they are told then.
+    #[serde(default)]
+    pub maintenance_message: Option<String>,
     pub mounts: Vec<String>,
     pub generation: u64,
     /// How many workers there should be now.

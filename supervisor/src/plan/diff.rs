@@ -138,6 +138,8 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         answers: _,
         traced: _,
         unlogged: _,
+        maintenance: _,
+        maintenance_allow: _,
         queue: _,
         queue_timeout: _,
         restart: _,

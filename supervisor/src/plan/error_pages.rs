@@ -2,7 +2,7 @@
 
 use super::units::show_size;
 use crate::config::problem::{Place, Problem};
-use crate::router::answers::{ErrorPage, Page};
+use crate::router::answers::{ErrorPage, Page, When};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -29,16 +29,13 @@ pub(super) fn rules(text: &str, here: &Path) -> Result<Vec<ErrorPage>, String> {
             return Err(wrong("a page ends with .html, .htm, .txt, .json or .xml"));
         }
         for status in statuses.split_whitespace() {
-            let status = status
-                .parse()
-                .ok()
-                .filter(|status| (400..600).contains(status));
-            let status = status.ok_or_else(|| wrong("a status is a number from 400 to 599"))?;
-            if rules.iter().any(|rule| rule.status == status) {
+            let when =
+                when(status).ok_or_else(|| wrong("a status is 400 to 599, or `maintenance`"))?;
+            if rules.iter().any(|rule| rule.when == when) {
                 return Err(wrong("there are two pages for a status"));
             }
             let page = here.join(file).to_string_lossy().into_owned();
-            rules.push(ErrorPage { status, page });
+            rules.push(ErrorPage { when, page });
         }
     }
     match rules.is_empty() {
@@ -47,11 +44,22 @@ pub(super) fn rules(text: &str, here: &Path) -> Result<Vec<ErrorPage>, String> {
     }
 }
 
+fn when(word: &str) -> Option<When> {
+    match word {
+        "maintenance" => Some(When::Maintenance),
+        _ => {
+            let status = word.parse().ok()?;
+            (400..600).contains(&status).then_some(When::Status(status))
+        }
+    }
+}
+
 /// As [`rules`] reads them, on one line.
 pub(super) fn show(rules: &[ErrorPage]) -> String {
-    let shown = rules
-        .iter()
-        .map(|rule| format!("{} = {}", rule.status, rule.page));
+    let shown = rules.iter().map(|rule| match rule.when {
+        When::Status(status) => format!("{status} = {}", rule.page),
+        When::Maintenance => format!("maintenance = {}", rule.page),
+    });
     match rules.is_empty() {
         true => "(none)".to_owned(),
         false => shown.collect::<Vec<_>>().join(" | "),
@@ -139,11 +147,11 @@ mod tests {
     #[test]
     fn each_status_has_its_page() {
         let read = rules(
-            "\n502 503 = down.html\n404 = /srv/a = b.txt",
+            "\n502 503 = down.html\n404 maintenance = /srv/a = b.txt",
             Path::new("/here"),
         )
         .unwrap();
-        let shown = "502 = /here/down.html | 503 = /here/down.html | 404 = /srv/a = b.txt";
+        let shown = "502 = /here/down.html | 503 = /here/down.html | 404 = /srv/a = b.txt | maintenance = /srv/a = b.txt";
         assert_eq!(show(&read), shown);
         for text in [
             "",

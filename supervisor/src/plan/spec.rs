@@ -213,6 +213,10 @@ pub struct Settings {
     pub request_buffering: Option<bool>,
     /// Bytes of a request body.
     pub max_body: Option<u64>,
+    /// Clients get 503 while the workers live on …
+    pub maintenance: bool,
+    /// … but not those in these networks.
+    pub maintenance_allow: Vec<String>,
     /// What the proxy does with answers.
     pub answers: Answers,
     /// The proxy takes part in traces; so many of a million of those that begin here are sampled.
@@ -316,6 +320,8 @@ impl Default for Settings {
             max_memory: None,
             request_buffering: None,
             max_body: None,
+            maintenance: false,
+            maintenance_allow: Vec::new(),
             answers: Answers::default(),
             traced: None,
             unlogged: false,

@@ -37,6 +37,9 @@ pub(super) enum ProxyError {
     Unloadable { reason: String },
     #[error("the application was stopped")]
     Stopped,
+    /// It is closed to clients by hand, and may well run.
+    #[error("{}", message.as_deref().unwrap_or("the application is being maintained, and will be back"))]
+    Maintenance { message: Option<String> },
     #[error("the application fails to start")]
     Failed { retry_after_s: u64 },
     /// It was in flight when workers died, several times in a row.
@@ -58,6 +61,8 @@ pub(super) enum ProxyError {
 
 /// Seconds for `Retry-After` when nothing better is known.
 const RETRY_SOON: u64 = 1;
+/// What people do takes longer.
+const RETRY_LATER: u64 = 60;
 
 impl ProxyError {
     /// Of a request body that did not arrive.
@@ -85,6 +90,7 @@ impl ProxyError {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Unloadable { .. }
             | Self::Stopped
+            | Self::Maintenance { .. }
             | Self::Failed { .. }
             | Self::Deadly { .. }
             | Self::BodyNotKept
@@ -102,6 +108,7 @@ impl ProxyError {
             Self::Failed { retry_after_s } | Self::Deadly { retry_after_s, .. } => {
                 Some((*retry_after_s).max(RETRY_SOON))
             }
+            Self::Maintenance { .. } => Some(RETRY_LATER),
             _ => None,
         }
     }

@@ -1,8 +1,9 @@
 //! Pages of the configuration for errors of the proxy.
 
-use crate::router::answers::{ErrorPage, Page as Spec};
+use super::error::ProxyError;
+use crate::router::answers::{ErrorPage, Page as Spec, When};
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -31,19 +32,31 @@ impl Pages {
 
 /// Those of an app, or of the site.
 #[derive(Debug)]
-pub(super) struct ErrorPages(Box<[(u16, Arc<Page>)]>);
+pub(super) struct ErrorPages(Box<[(When, Arc<Page>)]>);
 
 impl ErrorPages {
     pub(super) fn new(rules: &[ErrorPage], pages: &Pages) -> Self {
         let known = rules.iter().filter_map(|rule| {
             let page = pages.0.get(&rule.page)?;
-            Some((rule.status, Arc::clone(page)))
+            Some((rule.when, Arc::clone(page)))
         });
         Self(known.collect())
     }
 
-    pub(super) fn of(&self, status: StatusCode) -> Option<&Page> {
-        let found = self.0.iter().find(|(known, _)| *known == status.as_u16());
+    /// That for maintenance comes before that for 503, but a message that clients are to read before the latter.
+    pub(super) fn of(&self, error: &ProxyError) -> Option<&Page> {
+        let status = When::Status(error.status().as_u16());
+        match error {
+            ProxyError::Maintenance { message: None } => {
+                self.get(When::Maintenance).or_else(|| self.get(status))
+            }
+            ProxyError::Maintenance { message: Some(_) } => self.get(When::Maintenance),
+            _ => self.get(status),
+        }
+    }
+
+    fn get(&self, when: When) -> Option<&Page> {
+        let found = self.0.iter().find(|(known, _)| *known == when);
         found.map(|(_, page)| &**page)
     }
 }

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// `trusted_proxy`: networks whose forwarding headers are believed. Nobody by default.
+/// Networks whose clients may do more than others: those whose forwarding headers are believed (`trusted_proxy`), those that are served
+/// in spite of maintenance. Nobody by default.
 #[derive(Debug, Default)]
 pub(super) struct Trust {
     networks: Vec<Network>,
@@ -19,7 +20,7 @@ impl Trust {
             } else if let Some(network) = Network::parse(entry) {
                 trust.networks.push(network);
             } else {
-                tracing::warn!(entry, "trusted_proxy entry is no network, ignored");
+                tracing::warn!(entry, "this is no network, ignored");
             }
         }
         trust

@@ -52,10 +52,7 @@ pub(super) enum Shown<'a> {
 impl<'a> Shown<'a> {
     /// Of an app, or of the site.
     pub(super) fn by(answers: &'a Answers, error: &ProxyError) -> Self {
-        answers
-            .pages
-            .of(error.status())
-            .map_or(Self::Briefly, Self::By)
+        answers.pages.of(error).map_or(Self::Briefly, Self::By)
     }
 }
 

@@ -240,7 +240,7 @@ async fn forward(
             if trailers.is_some() {
                 body.set_trailers(Trailers::Pass);
             }
-            refuse_early(app).map_err(|error| failed(error, None))?;
+            refuse_early(app, client).map_err(|error| failed(error, None))?;
             if let Some(most) = app.spec.max_body {
                 body.set_limit(most).map_err(|error| failed(error, None))?;
             }
@@ -393,8 +393,14 @@ fn find_app<'t>(table: &'t Snapshot, name: &str) -> Result<&'t Arc<App>, ProxyEr
 }
 
 /// Refusals that need no body: the client learns at once, and is not asked to send one (100 Continue).
-fn refuse_early(app: &App) -> Result<(), ProxyError> {
+fn refuse_early(app: &App, client: &Client) -> Result<(), ProxyError> {
     use crate::router::message::Serving;
+    if let Some(maintenance) = &app.spec.maintenance
+        && !app.let_in.covers(client.peer)
+    {
+        let message = maintenance.message.clone();
+        return Err(ProxyError::Maintenance { message });
+    }
     match app.spec.serving {
         Serving::Failed { retry_after_s } => Err(ProxyError::Failed { retry_after_s }),
         Serving::Stopped => Err(ProxyError::Stopped),

@@ -40,6 +40,8 @@ pub(super) struct App {
     pub(super) name: Arc<str>,
     pub(super) spec: Spec,
     pub(super) answers: Answers,
+    /// Whose clients are served in spite of `spec.maintenance`.
+    pub(super) let_in: Trust,
     pub(super) workers: Vec<Arc<Upstream>>,
     pub(super) suspects: Suspects,
     pub(super) queue: Arc<AppQueue>,
@@ -121,10 +123,15 @@ impl Keeper {
                 .collect();
             let suspects = Suspects::new(std::mem::take(&mut spec.suspects), now);
             let answers = Answers::new(std::mem::take(&mut spec.answers), &pages);
+            let let_in = match &spec.maintenance {
+                Some(maintenance) => Trust::parse(&maintenance.allow),
+                None => Trust::default(),
+            };
             let app = App {
                 name: Arc::from(name.as_str()),
                 spec,
                 answers,
+                let_in,
                 suspects,
                 workers,
                 queue,

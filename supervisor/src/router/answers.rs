@@ -9,7 +9,7 @@ pub struct Answers {
     pub compress: Compress,
     /// In the order in which they are applied.
     pub headers: Vec<HeaderRule>,
-    /// For errors that the proxy makes; one for a status at most.
+    /// For errors that the proxy makes; one for each kind at most.
     pub pages: Vec<ErrorPage>,
 }
 
@@ -20,12 +20,21 @@ impl Answers {
     }
 }
 
-/// A page for a status.
+/// A page for a kind of error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorPage {
-    pub status: u16,
+    pub when: When,
     /// The absolute path of its file, by which the table has it.
     pub page: String,
+}
+
+/// What a page is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    Status(u16),
+    /// The app is in maintenance.
+    Maintenance,
 }
 
 /// The contents of a file.

@@ -181,6 +181,9 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct App {
     pub serving: Serving,
+    /// Whatever that is, clients get 503.
+    #[serde(default)]
+    pub maintenance: Option<Maintenance>,
     pub handover: Handover,
     /// The ready workers, and only those.
     pub workers: Vec<Worker>,
@@ -214,6 +217,15 @@ pub struct App {
     /// Requests that were in flight when a worker died; mostly none.
     #[serde(default)]
     pub suspects: Vec<Suspect>,
+}
+
+/// An app that is closed to clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// What they are told.
+    pub message: Option<String>,
+    /// Networks (CIDR) whose clients are served all the same; `unix` for those on unix listeners.
+    pub allow: Vec<String>,
 }
 
 /// A request that may be deadly. An answer to it is told by [`FromProxy::Answered`].

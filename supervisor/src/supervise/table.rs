@@ -3,7 +3,7 @@
 use super::machine::{AppMachine, AppState};
 use crate::plan::spec::{AppKind, AppSpec, Plan};
 use crate::router::message::{
-    App, Death, Serving, Suspect, Table, Worker, WorkerAddress, WorkerId,
+    App, Death, Maintenance, Serving, Suspect, Table, Worker, WorkerAddress, WorkerId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ pub struct AppView<'a> {
     /// Address and pid of each launched worker.
     pub launched: &'a dyn Fn(WorkerId) -> Option<(WorkerAddress, u32)>,
     pub last_death: Option<&'a Death>,
+    pub maintenance: Option<Maintenance>,
     pub suspects: Vec<Suspect>,
 }
 
@@ -56,6 +57,7 @@ fn app(view: &AppView) -> App {
     };
     App {
         serving: serving(view),
+        maintenance: view.maintenance.clone(),
         handover: view.spec.handover,
         workers,
         queue: settings.queue,

@@ -207,6 +207,7 @@ pub(crate) fn worker(id: u64, path: &Path) -> Worker {
 pub(crate) fn app(workers: Vec<Worker>) -> App {
     App {
         serving: Serving::Up,
+        maintenance: None,
         handover: Handover::Strip,
         workers,
         queue: 100,

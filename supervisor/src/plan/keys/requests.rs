@@ -1,6 +1,7 @@
 //! What the proxy does with the requests of an app.
 
 use super::{Key, Scope, StripPrefix};
+use crate::plan::networks;
 use crate::plan::units::{show_size, switch};
 use crate::plan::values::{optional_size, sampled_share, show_sampled_share};
 use crate::router::message::Handover;
@@ -33,6 +34,28 @@ pub(super) static KEYS: &[Key] = &[
         show_size,
         "bytes of a request body; more gets 413"
     ),
+    app_switch!(
+        "maintenance",
+        maintenance,
+        "off",
+        "clients get 503 while the workers live on; `paster maintenance` switches it for a while"
+    ),
+    Key {
+        name: "maintenance_allow",
+        scope: Scope::App,
+        default: "(nobody)",
+        about: "addresses and networks whose clients are served all the same; `unix` for those on unix listeners",
+        set: |draft, text, _| {
+            draft.settings.maintenance_allow = networks::networks(text)?;
+            Ok(())
+        },
+        show: |view| {
+            Some(match view.settings.maintenance_allow.as_slice() {
+                [] => "(nobody)".to_owned(),
+                networks => networks.join(" "),
+            })
+        },
+    },
     Key {
         name: "traceparent",
         scope: Scope::App,

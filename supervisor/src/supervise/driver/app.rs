@@ -12,6 +12,7 @@ mod told;
 pub(super) use frozen::{FrozenApp, Resting};
 
 use super::ending::{Ending, Lost, Sentence};
+use super::maintenance::Ordered;
 use crate::control::kinds;
 use crate::control::protocol::Failure;
 use crate::keeper::message::ToKeeper;
@@ -64,6 +65,8 @@ pub(super) struct AppRun {
     told_state: Option<AppState>,
     /// The number of workers that was asked for, where it is not the configured one.
     pub(super) scale: Option<u32>,
+    /// What was asked for, where it is not what the file says.
+    pub(super) maintenance: Option<Ordered>,
     /// More workers are on their way: the number to go back to if they do not come up.
     pub(super) scaled_from: Option<u32>,
     /// A worker of the present generation has failed before it was ready, or for good; known until the loop has settled.
@@ -183,6 +186,7 @@ impl AppRun {
             had_its_chance: false,
             told_state: None,
             scale: None,
+            maintenance: None,
             scaled_from: None,
             start_failure: None,
             first_table: None,

@@ -1,6 +1,7 @@
 //! Commands change what is wanted; their answers wait until that is so ([`super::waiters`]).
 
 use super::Driver;
+use super::maintenance::Ordered;
 use super::shutdown::Phase;
 use super::waiters::{Goal, GoalKind, IsReload, Waiter, result};
 use crate::config::problem::Problem;
@@ -38,9 +39,11 @@ fn wants_something_to_run(command: &Command) -> bool {
         | Command::Reload
         | Command::Upgrade { .. }
         | Command::Scale { .. } => true,
-        Command::Status | Command::Stop { .. } | Command::Wait { .. } | Command::Find { .. } => {
-            false
-        }
+        Command::Status
+        | Command::Stop { .. }
+        | Command::Maintenance { .. }
+        | Command::Wait { .. }
+        | Command::Find { .. } => false,
     }
 }
 
@@ -70,6 +73,9 @@ impl Driver {
             Command::Reload => self.reload(Some(reply)),
             Command::Upgrade { program } => self.upgrade(program, Some(reply)),
             Command::Scale { apps } => self.scale_command(apps, reply),
+            Command::Maintenance { app, on, message } => {
+                self.maintenance_command(app, Ordered { on, message }, reply);
+            }
             Command::Wait {
                 apps,
                 state,

@@ -8,6 +8,7 @@ mod commands;
 mod deaths;
 mod ending;
 mod health;
+mod maintenance;
 mod manager;
 mod proxies;
 mod reload;

@@ -6,6 +6,7 @@ mod news;
 pub(super) use frozen::FrozenProxies;
 
 use super::Driver;
+use super::maintenance::maintenance;
 use crate::background;
 use crate::control::kinds;
 use crate::router::access_log::AccessLog;
@@ -325,6 +326,7 @@ impl Driver {
                     machine: &view.app.machine,
                     launched: &view.launched,
                     last_death: view.app.last_death.as_ref(),
+                    maintenance: maintenance(&self.plan, view.app),
                     suspects: view.app.deadly.suspects(Instant::now()),
                 }),
             )

@@ -141,6 +141,7 @@ impl Driver {
     ) {
         let changes = diff::diff(&self.running_plan(), &plan);
         self.forget_scales(&plan);
+        self.forget_maintenance(&plan);
         self.plan = plan;
         self.dirty = true;
         self.configure_logs();
@@ -221,8 +222,14 @@ impl Driver {
     /// A server that runs elsewhere has nothing that could be rolled out, and proxies know it by its number: another
     /// address, or workers instead, are another app of the same name.
     fn exchange(&mut self, name: &str, stopped: bool) {
+        let number = self.numbers.get(name).copied();
+        let before = number.and_then(|number| self.apps.get_mut(&number));
+        let maintenance = before.and_then(|app| app.maintenance.take());
         self.remove_app(name);
         self.add_app(name);
+        if let Some(app) = self.numbers.get(name).and_then(|n| self.apps.get_mut(n)) {
+            app.maintenance = maintenance;
+        }
         if let Some(number) = self.numbers.get(name).copied().filter(|_| stopped) {
             self.step(number, Event::Stop);
         }

@@ -2,6 +2,7 @@
 
 use super::Driver;
 use super::app::{AppRun, Live};
+use super::maintenance::maintenance;
 use crate::control::protocol::{
     Answer, AppStatus, LogStatus, ProxyStatus, RefusedStatus, SCHEMA_VERSION, Status, StreamStatus,
     WorkerStatus,
@@ -90,9 +91,12 @@ impl Driver {
                 .filter_map(|stats| stats.apps.get(name))
         };
         let configured = self.plan.apps.get(name);
+        let maintenance = maintenance(&self.plan, app);
         AppStatus {
             name: name.clone(),
             state: self.shown_state(app).name().to_owned(),
+            maintenance: maintenance.is_some(),
+            maintenance_message: maintenance.and_then(|maintenance| maintenance.message),
             mounts: app.spec.mounts.clone(),
             generation: app.machine.generation(),
             processes: app.machine.size(app.machine.generation()),

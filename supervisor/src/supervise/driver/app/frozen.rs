@@ -9,6 +9,7 @@ use crate::router::message::{Death, WorkerAddress, WorkerId};
 use crate::router::traffic::Traffic;
 use crate::supervise::deadly::Deadly;
 use crate::supervise::driver::ending::{Ending, Lost, Sentence};
+use crate::supervise::driver::maintenance::Ordered;
 use crate::supervise::journey::Journey;
 use crate::supervise::keeper_link::{self, Launched};
 use crate::supervise::launch::Site;
@@ -39,6 +40,8 @@ pub(in super::super) struct FrozenApp {
     next_template: u64,
     processes: u32,
     scale: Option<u32>,
+    #[serde(default)]
+    maintenance: Option<Ordered>,
     scaled_from: Option<u32>,
     first_table: Option<u64>,
     next_generation: u64,
@@ -133,6 +136,7 @@ impl AppRun {
             next_template: self.next_template,
             processes: self.spec.settings.processes,
             scale: self.scale,
+            maintenance: self.maintenance.clone(),
             scaled_from: self.scaled_from,
             first_table: self.first_table,
             next_generation: self.next_generation,
@@ -192,6 +196,7 @@ impl AppRun {
             had_its_chance: frozen.had_its_chance,
             told_state: frozen.told_state,
             scale: frozen.scale,
+            maintenance: frozen.maintenance,
             scaled_from: frozen.scaled_from,
             start_failure: None,
             first_table: frozen.first_table,
