@@ -264,18 +264,39 @@ fn beginning(answer: &Response) -> Vec<u8> {
 }
 
 #[test]
-fn a_worker_that_breaks_off_does_not_look_finished() {
-    let cut = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc";
+fn trailers_follow_the_compressed_body() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTrailer: X-End\r\nTransfer-Encoding: chunked\r\n\r\n\
+                  3\r\nabc\r\n0\r\nX-End: yes\r\n\r\n";
+    let paster = front(&one_answer(answer));
+    let mut connection = paster.connect();
+    connection
+        .send(b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nTE: trailers\r\nConnection: TE, close\r\n\r\n")
+        .expect("it reads");
+    let head = connection.head().expect("a head");
+    assert_eq!(head.header("content-encoding"), Some("gzip"));
+    let rest = connection.rest().expect("the end");
+    let text = String::from_utf8_lossy(&rest).to_lowercase();
+    assert!(text.ends_with("0\r\nx-end: yes\r\n\r\n"), "{text}");
+}
+
+/// A server that sends these bytes to whoever asks, and closes.
+fn one_answer(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let mut buffer = [0; 4096];
             let _ = (&stream).read(&mut buffer);
-            send(&stream, cut.as_bytes());
+            send(&stream, answer.as_bytes());
         }
     });
-    let paster = front(&address);
+    address
+}
+
+#[test]
+fn a_worker_that_breaks_off_does_not_look_finished() {
+    let cut = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc";
+    let paster = front(&one_answer(cut));
     let mut connection = paster.connect();
     connection
         .send(b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")

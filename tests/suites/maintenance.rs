@@ -35,7 +35,9 @@ fn clients_are_told_and_workers_live_on() {
     );
     assert_eq!(paster.get("/wiki").status, 200);
     let status = paster.command(&["status"]).succeeded();
-    assert!(status.stdout.contains("ready (maintenance)"), "{status:?}");
+    for part in ["ready (maintenance)", "maintenance of blog: Back at <noon>"] {
+        assert!(status.stdout.contains(part), "{status:?}");
+    }
     let json = paster.command(&["status", "--json"]).succeeded();
     let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
     assert_eq!(json["apps"][0]["maintenance"], true);

@@ -2,6 +2,7 @@
 
 use super::args::{AppsArgs, SiteArgs, StatusArgs};
 use super::exit::Exit;
+use super::problems::printable;
 use super::{check, outcome, output, site};
 use crate::control::client::{self, ControlError};
 use crate::control::protocol::{Answer, Command, Status};
@@ -174,6 +175,10 @@ fn render_status(status: &Status) -> String {
         status.uptime_s,
     );
     for app in status.apps.iter() {
+        if let Some(message) = &app.maintenance_message {
+            let message = printable(message);
+            text.push_str(&format!("\nmaintenance of {}: {message}", app.name));
+        }
         if let Some(death) = &app.last_death {
             text.push_str(&format!("\nlast death of {}: {death}", app.name));
             if let Some(report) = &app.last_report {

@@ -4,10 +4,11 @@ use super::accept_encoding::Accepted;
 use super::body::{BodyError, Part, WorkerBody};
 use super::encoder::Encoder;
 use super::hop::tokens;
-use crate::router::answers::{Coding, Compress};
+use crate::router::answers::{Coding, Compress, TYPES};
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, TRAILER,
+    VARY,
 };
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -95,7 +96,17 @@ fn is_worth_it(
         && is_of_type(rules, headers)
         && !headers.contains_key(CONTENT_ENCODING)
         && !forbids(headers)
-        && !DIGESTS.iter().any(|name| headers.contains_key(name))
+        && !has_digest(headers)
+}
+
+fn has_digest(headers: &HeaderMap) -> bool {
+    let mut trailers = headers.get_all(TRAILER).iter().flat_map(tokens);
+    DIGESTS.iter().any(|name| headers.contains_key(name))
+        || trailers.any(|name| {
+            DIGESTS
+                .iter()
+                .any(|digest| name.eq_ignore_ascii_case(digest.as_str().as_bytes()))
+        })
 }
 
 /// As announced. hyper holds the worker to it.
@@ -112,7 +123,7 @@ fn is_of_type(rules: &Compress, headers: &HeaderMap) -> bool {
     };
     let essence = value.as_bytes().split(|&byte| byte == b';').next();
     let essence = essence.unwrap_or_default().trim_ascii();
-    rules.types.iter().any(|wanted| {
+    let is = |wanted: &str| {
         let wanted = wanted.as_bytes();
         match (wanted.strip_suffix(b"*"), wanted.strip_prefix(b"*")) {
             (Some(start), _) => essence
@@ -124,7 +135,11 @@ fn is_of_type(rules: &Compress, headers: &HeaderMap) -> bool {
                 .is_some_and(|at| essence[at..].eq_ignore_ascii_case(end)),
             (None, None) => essence.eq_ignore_ascii_case(wanted),
         }
-    })
+    };
+    match rules.types.as_slice() {
+        [] => TYPES.split(' ').any(is),
+        types => types.iter().any(|wanted| is(wanted)),
+    }
 }
 
 /// `Cache-Control: no-transform` (RFC 9111 section 5.2.2.6).
@@ -336,13 +351,14 @@ mod tests {
 
     #[test]
     fn these_pass_as_they_are() {
-        let left_alone: [&[(&str, &str)]; 9] = [
+        let left_alone: [&[(&str, &str)]; 10] = [
             &[],
             &[TEXT, ("content-length", "1023")],
             &[TEXT, ("content-encoding", "br")],
             &[TEXT, ("content-encoding", "identity")],
             &[TEXT, ("cache-control", "max-age=1, No-Transform")],
             &[TEXT, ("content-md5", "x")],
+            &[TEXT, ("trailer", "x-a, Repr-Digest")],
             &[TEXT, ("repr-digest", "sha-256=:x:")],
             &[("content-type", "image/png")],
             &[("content-type", "text")],

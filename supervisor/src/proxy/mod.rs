@@ -9,6 +9,9 @@
 //!                                                                      lease
 //! ```
 //!
+//! What the configuration wants of answers is in `answers`: `header_rules`, then `compress` with an `encoder` for the body; `error_pages` for
+//! those of our own. `redirects` come before a route is looked for. All of it is empty where nothing was asked for.
+//!
 //! `greet` comes before `serve` where clients begin with TLS or the PROXY protocol. `http2` makes a request in the shape of HTTP/1.1 of
 //! each stream (`translate`), with the deadlines of a connection (`stream`).
 //!

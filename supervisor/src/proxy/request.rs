@@ -152,7 +152,8 @@ async fn forward(
     };
     let (mut head, body) = request.into_parts();
     framing::check(&head.headers)?;
-    let longest = thread.table().limits.max_target;
+    let table = thread.table();
+    let longest = table.limits.max_target;
     let target = match target::check(
         &head.method,
         &head.uri,
@@ -183,9 +184,10 @@ async fn forward(
         let response = pages::to_https(host, port, &head.method, &target);
         return Ok(answered(conversation, response));
     }
-    if let Some(response) = redirected(conversation, host.as_ref(), &target) {
+    if let Some(response) = redirected(conversation, &table, host.as_ref(), &target) {
         return Ok(answered(conversation, response));
     }
+    drop(table);
     let mut written_for: Option<u64> = None;
     let mut course = Course {
         asked: Asked {
@@ -338,10 +340,10 @@ fn answered(
 /// Sent elsewhere by a rule of the site.
 fn redirected(
     conversation: &Conversation,
+    table: &Snapshot,
     host: Option<&HeaderValue>,
     target: &PathAndQuery,
 ) -> Option<Response<ResponseBody>> {
-    let table = conversation.thread.table();
     if table.redirects.is_empty() {
         return None;
     }

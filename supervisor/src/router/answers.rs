@@ -62,7 +62,7 @@ pub enum HeaderRule {
 pub struct Compress {
     /// The first of these that the client likes best; none: nothing is compressed.
     pub codings: Vec<Coding>,
-    /// Lower-case media types: `type/subtype`, `type/*`, or `*+suffix`.
+    /// Lower-case media types: `type/subtype`, `type/*`, or `*+suffix`. Empty: [`TYPES`].
     pub types: Vec<String>,
     /// Bytes. A shorter answer passes as it is; one of unknown length counts as long.
     pub min_length: u64,
@@ -72,7 +72,7 @@ impl Default for Compress {
     fn default() -> Compress {
         Compress {
             codings: Vec::new(),
-            types: TYPES.split(' ').map(str::to_owned).collect(),
+            types: Vec::new(),
             min_length: 1024,
         }
     }

@@ -25,10 +25,17 @@ pub(super) static KEYS: &[Key] = &[
         default: TYPES,
         about: "media types that are compressed: `type/subtype`, `type/*` or `*+suffix`",
         set: |draft, text, _| {
-            draft.settings.answers.compress.types = media_types::types(text)?;
+            let types = media_types::types(text)?;
+            let is_default = show_types(&types) == TYPES;
+            draft.settings.answers.compress.types = if is_default { Vec::new() } else { types };
             Ok(())
         },
-        show: |view| Some(show_types(&view.settings.answers.compress.types)),
+        show: |view| {
+            Some(match view.settings.answers.compress.types.as_slice() {
+                [] => TYPES.to_owned(),
+                types => show_types(types),
+            })
+        },
     },
     Key {
         name: "compress_min_length",
