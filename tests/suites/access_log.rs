@@ -133,6 +133,15 @@ fn a_client_that_leaves_is_logged_with_499() {
 }
 
 #[test]
+fn an_error_says_whose_it_is() {
+    let paster = logged("$request_uri $status $upstream_status $upstream_tries");
+    paster.expect_death("exited with status 3");
+    assert_eq!(paster.get("/nothing").status, 404);
+    assert_eq!(paster.post("/exit", b"").status, 502);
+    assert_eq!(lines(&paster, 2), ["/nothing 404 404 1", "/exit 502 - 1"]);
+}
+
+#[test]
 fn an_app_may_be_kept_out() {
     let paster = Site::new()
         .actor("home", "/")

@@ -150,6 +150,7 @@ impl Record {
             inner.status = status.as_u16();
             if let Some(last) = inner.log.as_mut().and_then(|log| log.last_try.as_mut()) {
                 last.answered = Some(Instant::now());
+                last.status = Some(status.as_u16());
             }
         }
     }

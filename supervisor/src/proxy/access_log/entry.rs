@@ -51,6 +51,8 @@ pub(in super::super) struct Try {
     pub(in super::super) connected: Option<Instant>,
     /// The head of the answer was there.
     pub(in super::super) answered: Option<Instant>,
+    /// Of that answer.
+    pub(in super::super) status: Option<u16>,
     /// None until the end of the request.
     pub(super) ended: Option<Instant>,
 }
@@ -193,6 +195,7 @@ impl Try {
             began: Instant::now(),
             connected: None,
             answered: None,
+            status: None,
             ended: None,
         }
     }

@@ -107,7 +107,7 @@ impl Value<'_> {
             Variable::Request => self.request(&entry.line),
             Variable::RequestMethod => self.text(&entry.line.parts().0),
             Variable::RequestUri => self.text(&entry.line.parts().1),
-            Variable::Args => {
+            Variable::Args | Variable::QueryString => {
                 let target = entry.line.parts().1;
                 self.text(target.split_once('?').map_or("", |(_, query)| query));
             }
@@ -124,6 +124,7 @@ impl Value<'_> {
             Variable::QueueTime => self.seconds(Some(total.waited.unwrap_or_default())),
             Variable::UpstreamAddr => self.show(worker.map(|worker| &worker.address)),
             Variable::UpstreamTries => self.show(Some(total.tries)),
+            Variable::UpstreamStatus => self.show(last.and_then(|last| last.status)),
             Variable::UpstreamConnectTime => self.seconds(last.and_then(|last| last.connect())),
             Variable::UpstreamHeaderTime => self.seconds(last.and_then(|last| last.header())),
             Variable::UpstreamResponseTime => self.seconds(last.and_then(|last| last.response())),

@@ -58,6 +58,7 @@ fn entry(program: &Program) -> Entry {
         began,
         connected: after(1),
         answered: after(20),
+        status: Some(201),
         ended: after(1300),
     });
     entry.total = End {
@@ -104,7 +105,7 @@ fn a_json_line_says_who_served_it_and_how_long_it_took() {
     let expected = serde_json::json!({
         "time": "2024-02-29T12:34:56.789Z", "client": "192.0.2.1", "method": "GET", "target": "/a?b=%22c",
         "version": "HTTP/1.1", "scheme": null, "host": "Blog.test:8080", "tls": "TLSv1.3", "status": 200,
-        "bytes": 12, "bytes_received": 7, "duration_ms": 1305.999, "queue_ms": 4.0, "upstream_connect_ms": 1.0,
+        "bytes": 12, "bytes_received": 7, "duration_ms": 1305.999, "queue_ms": 4.0, "upstream_status": 201, "upstream_connect_ms": 1.0,
         "upstream_header_ms": 20.0, "upstream_ms": 1300.0, "tries": 1, "app": "blog", "slot": 2, "generation": 3,
         "pid": 4120, "request_id": "id-1", "trace_id": "0af92f3577b34da6a3ce929d0e0e4736", "span_id": "00f067aa0ba902b7", "referer": "http://from.test/", "user_agent": "x\"\u{fffd}",
     });
@@ -122,7 +123,8 @@ fn variables_are_written_as_nginx_writes_them() {
         ("$upstream_addr", "unix:blog-2"),
         ("$remote_addr:$remote_port", "192.0.2.1:5"),
         ("$request_uri", "/a?b=%22c"),
-        ("$args", "b=%22c"),
+        ("$args $query_string", "b=%22c b=%22c"),
+        ("$upstream_status", "201"),
         ("$host", "blog.test"),
         ("$msec", "1709210096.789"),
         (
