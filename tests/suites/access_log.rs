@@ -185,6 +185,21 @@ fn the_log_is_put_aside_when_it_is_full() {
 }
 
 #[test]
+fn a_stop_loses_no_line() {
+    let paster = logged("$request_uri");
+    let mut connection = paster.connect();
+    for number in 0..200 {
+        connection
+            .get(&format!("/health?n={number}"))
+            .expect("an answer");
+    }
+    let site = paster.finish();
+    let text = fs::read_to_string(site.path("access.log")).expect("it is there");
+    assert_eq!(text.lines().last(), Some("/health?n=199"));
+    assert_eq!(text.lines().count(), 200);
+}
+
+#[test]
 fn tls_is_named() {
     let authority = Authority::new();
     let site = tls::site(

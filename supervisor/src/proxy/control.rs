@@ -176,6 +176,9 @@ impl Control {
             let now = Instant::now();
             if self.deadline.is_some_and(|deadline| now >= deadline) || self.threads == 0 {
                 self.tell_stats();
+                if let Some(log) = &self.shared.log {
+                    log.finish();
+                }
                 return Ok(ExitCode::SUCCESS);
             }
             if now >= next_stats {

@@ -15,17 +15,26 @@ use crate::sys::shortage::Complaints;
 use sink::Sink;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 /// Lines that may wait for the writer; beyond this they are counted and dropped.
 const WAITING: usize = 8192;
 /// Bytes that are written at a time while there is more to write.
 const CHUNK: usize = 64 * 1024;
 
+/// How long the end of the process waits for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+/// Between two looks whether there is room for the message that asks for them.
+const LOOK: Duration = Duration::from_millis(5);
+
 enum Message {
     Entry(Box<Entry>),
-    Reopen,
+    /// Look at what is wanted besides.
+    Wake,
+    /// Everything before this is to be written; then the sender is dropped.
+    Flush(SyncSender<()>),
 }
 
 /// The way to the writer's thread.
@@ -34,6 +43,7 @@ pub(super) struct AccessLogger {
     pub(super) program: Arc<Program>,
     lines: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
+    reopen: Arc<AtomicBool>,
 }
 
 impl AccessLogger {
@@ -54,10 +64,12 @@ impl AccessLogger {
         let program = Arc::new(Program::new(format).map_err(io::Error::other)?);
         let (lines, receiver) = sync_channel(WAITING);
         let dropped = Arc::new(AtomicU64::new(0));
+        let reopen = Arc::new(AtomicBool::new(false));
         let writer = Writer {
             sink,
             program: Arc::clone(&program),
             dropped: Arc::clone(&dropped),
+            reopen: Arc::clone(&reopen),
             complaints: Complaints::default(),
             waiting: Vec::with_capacity(CHUNK),
         };
@@ -68,6 +80,7 @@ impl AccessLogger {
             program,
             lines,
             dropped,
+            reopen,
         }))
     }
 
@@ -78,10 +91,28 @@ impl AccessLogger {
         }
     }
 
-    /// Opens the file again, after what was logged before.
+    /// Opens the file again before the next write. Never waits: the control loop has more to do than the writer, which may hang on
+    /// a pipe that nobody reads.
     pub(super) fn reopen(&self) {
-        // The control loop may wait: the writer only ever waits for the disk.
-        let _ = self.lines.send(Message::Reopen);
+        self.reopen.store(true, Ordering::Release);
+        // Where there is no room the writer is awake.
+        let _ = self.lines.try_send(Message::Wake);
+    }
+
+    /// Returns when everything is written that was logged, or after [`LAST_LINES`].
+    pub(super) fn finish(&self) {
+        let deadline = Instant::now() + LAST_LINES;
+        let (written, done) = sync_channel(0);
+        let mut message = Message::Flush(written);
+        loop {
+            match self.lines.try_send(message) {
+                Ok(()) => break,
+                Err(TrySendError::Full(back)) if Instant::now() < deadline => message = back,
+                Err(_) => return,
+            }
+            std::thread::sleep(LOOK);
+        }
+        let _ = done.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 }
 
@@ -89,6 +120,7 @@ struct Writer {
     sink: Sink,
     program: Arc<Program>,
     dropped: Arc<AtomicU64>,
+    reopen: Arc<AtomicBool>,
     complaints: Complaints,
     /// Lines that are not written yet.
     waiting: Vec<u8>,
@@ -110,6 +142,11 @@ impl Writer {
                 }
                 Err(TryRecvError::Disconnected) => return self.write(),
             };
+            if self.reopen.swap(false, Ordering::Acquire) {
+                self.write();
+                let reopened = self.sink.reopen();
+                self.complain(reopened);
+            }
             match message {
                 Message::Entry(entry) => {
                     self.program.push_line(&mut self.waiting, &entry);
@@ -117,10 +154,10 @@ impl Writer {
                         self.write();
                     }
                 }
-                Message::Reopen => {
+                Message::Wake => {}
+                Message::Flush(written) => {
                     self.write();
-                    let reopened = self.sink.reopen();
-                    self.complain(reopened);
+                    drop(written);
                 }
             }
         }
@@ -153,7 +190,6 @@ mod tests {
     use super::*;
     use crate::router::access_log::{LogFormat, Rotation};
     use std::path::Path;
-    use std::time::{Duration, Instant};
 
     fn entry() -> Box<Entry> {
         Box::new(Entry::refused(b"GET / HTTP/1.1".into(), None, None, 400))
@@ -204,6 +240,36 @@ mod tests {
         log.reopen();
         log.write(entry());
         eventually("then the new one", || lines(&path) == 1);
+    }
+
+    #[test]
+    fn the_end_waits_for_the_last_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("access.log");
+        let log = log(&path, None);
+        for count in 1..=20 {
+            (0..50).for_each(|_| log.write(entry()));
+            log.finish();
+            assert_eq!(lines(&path), count * 50);
+        }
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_a_writer_that_hangs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let _reader = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .unwrap();
+        let log = log(&path, None);
+        (0..3 * WAITING).for_each(|_| log.write(entry()));
+        let begun = Instant::now();
+        log.reopen();
+        log.finish();
+        assert!((LAST_LINES..3 * LAST_LINES).contains(&begun.elapsed()));
     }
 
     #[test]
