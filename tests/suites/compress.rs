@@ -1,6 +1,7 @@
 //! Compressed answers: the same words for every client, in fewer bytes, and none of them late.
 
 use crate::harness::curl::curl;
+use crate::harness::h2;
 use crate::harness::http::{Connection, Response};
 use crate::harness::{DEADLINE, Paster, Site, poll};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -216,11 +217,12 @@ fn chunk(connection: &mut Connection) -> Vec<u8> {
     chunk
 }
 
+const EVENTS: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+
 #[test]
 fn what_an_app_has_sent_arrives_before_it_sends_more() {
-    let events =
-        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let (backend, tell) = stream(events);
+    let (backend, tell) = stream(EVENTS);
     let paster = front(&backend);
     for coding in ["gzip", "br", "zstd"] {
         let mut connection = paster.connect();
@@ -232,7 +234,7 @@ fn what_an_app_has_sent_arrives_before_it_sends_more() {
         for event in 1..=3 {
             tell.send(Some(b"data: the same\n\n")).expect("it is there");
             let expected = b"data: the same\n\n".repeat(event);
-            while beginning(&answer) != expected {
+            while decodable(coding, &answer.body) != expected {
                 answer.body.extend(chunk(&mut connection));
             }
         }
@@ -247,12 +249,43 @@ fn what_an_app_has_sent_arrives_before_it_sends_more() {
     }
 }
 
+#[test]
+fn streams_arrive_over_http2_as_well() {
+    let (backend, tell) = stream(EVENTS);
+    let paster = front(&backend);
+    h2::run(async {
+        let mut connection = h2::Connection::open(paster.address()).await;
+        let mut request = h2::get("/");
+        let accepts = "zstd".parse().expect("a value");
+        request.headers_mut().insert("accept-encoding", accepts);
+        let answer = connection.ask(request).await.expect("a head");
+        assert_eq!(answer.headers()["content-encoding"], "zstd");
+        let mut body = answer.into_body();
+        let mut sofar = Vec::new();
+        for event in 1..=3 {
+            tell.send(Some(b"data: the same\n\n")).expect("it is there");
+            while decodable("zstd", &sofar) != b"data: the same\n\n".repeat(event) {
+                let data = body.data().await.expect("more").expect("a frame");
+                body.flow_control()
+                    .release_capacity(data.len())
+                    .expect("a window");
+                sofar.extend_from_slice(&data);
+            }
+        }
+        tell.send(None).expect("it is there");
+        while let Some(data) = body.data().await {
+            sofar.extend_from_slice(&data.expect("a frame"));
+        }
+        let whole = zstd::decode_all(sofar.as_slice()).expect("a whole body");
+        assert_eq!(whole, b"data: the same\n\n".repeat(3));
+    });
+}
+
 /// What can be decoded so far.
-fn beginning(answer: &Response) -> Vec<u8> {
-    let bytes = answer.body.as_slice();
-    let mut decoder: Box<dyn Read> = match answer.header("content-encoding") {
-        Some("gzip") => Box::new(flate2::read::GzDecoder::new(bytes)),
-        Some("br") => Box::new(brotli::Decompressor::new(bytes, 4096)),
+fn decodable(coding: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut decoder: Box<dyn Read> = match coding {
+        "gzip" => Box::new(flate2::read::GzDecoder::new(bytes)),
+        "br" => Box::new(brotli::Decompressor::new(bytes, 4096)),
         _ => Box::new(zstd::Decoder::new(bytes).expect("room")),
     };
     let mut text = Vec::new();
