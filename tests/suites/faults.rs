@@ -32,11 +32,23 @@ struct Torment {
     /// Open descriptors of the supervisor and the proxy.
     descriptors: (usize, usize),
     load: Option<Load>,
+    preloaded: bool,
 }
 
 impl Torment {
     fn new() -> Torment {
-        let site = Site::new()
+        Torment::of(Site::new())
+    }
+
+    /// All apps are forked from templates.
+    fn preloaded() -> Torment {
+        let mut torment = Torment::of(Site::new().policy("", "preload = on"));
+        torment.preloaded = true;
+        torment
+    }
+
+    fn of(site: Site) -> Torment {
+        let site = site
             .actor("steady", "/steady")
             .policy("steady", "processes = 2")
             .actor("other", "/other")
@@ -76,6 +88,7 @@ impl Torment {
             before,
             descriptors,
             load: Some(load),
+            preloaded: false,
         }
     }
 
@@ -179,9 +192,14 @@ impl Torment {
                 .map(|entry| entry.file_name().to_string_lossy().into_owned())
                 .collect()
         };
-        // A socket and a notify socket for each worker.
+        // A socket for each worker, and a notify socket for each, or for the template of each app.
         let files_match = poll(DEADLINE, || {
-            (files().len() == 2 * ids(&paster.status())).then_some(())
+            let status = paster.status();
+            let notify = match self.preloaded {
+                true => status.apps.len(),
+                false => ids(&status),
+            };
+            (files().len() == ids(&status) + notify).then_some(())
         });
         assert!(files_match.is_ok(), "files of workers: {:?}", files());
     }
@@ -216,7 +234,19 @@ fn the_supervisor_survives(
     harm: Harm,
     enough: impl Fn(&Faults) -> bool,
 ) {
-    let mut torment = Torment::new();
+    let torment = Torment::new();
+    the_supervisor_survives_in(torment, calls, percent, seed, harm, enough);
+}
+
+#[track_caller]
+fn the_supervisor_survives_in(
+    mut torment: Torment,
+    calls: &[Calls],
+    percent: u32,
+    seed: u32,
+    harm: Harm,
+    enough: impl Fn(&Faults) -> bool,
+) {
     let plan = Plan {
         role: Role::Supervisor,
         calls,
@@ -335,6 +365,13 @@ fn the_supervisor_survives_everything_at_once() {
 }
 
 #[test]
+fn the_supervisor_survives_everything_with_preloaded_apps() {
+    let enough = [Calls::Fork, Calls::Pipe, Calls::Socket, Calls::Write];
+    let torment = Torment::preloaded();
+    the_supervisor_survives_in(torment, &Calls::ALL, 8, 61, Harm::Keepers, hit(&enough));
+}
+
+#[test]
 fn a_proxy_that_was_killed_is_replaced_when_the_system_allows_it() {
     let mut torment = Torment::new();
     torment.paster.expect_log("the proxy ended; it is replaced");
@@ -375,8 +412,13 @@ fn a_proxy_that_was_killed_is_replaced_when_the_system_allows_it() {
 
 /// Calls of keepers fail: what runs goes on, and a start that fails says why.
 #[track_caller]
-fn keepers_tell(calls: &[Calls], percent: u32, seed: u32, must_be_hit: &[Calls]) {
-    let mut torment = Torment::new();
+fn keepers_tell(
+    mut torment: Torment,
+    calls: &[Calls],
+    percent: u32,
+    seed: u32,
+    must_be_hit: &[Calls],
+) {
     torment.suffer(
         Plan {
             role: Role::Keeper,
@@ -398,13 +440,29 @@ fn keepers_tell(calls: &[Calls], percent: u32, seed: u32, must_be_hit: &[Calls])
 #[test]
 fn a_keeper_that_cannot_start_its_worker_says_why() {
     let calls = [Calls::Fork, Calls::Exec, Calls::Pipe, Calls::Open];
-    keepers_tell(&calls, 15, 30, &[Calls::Fork, Calls::Exec, Calls::Open]);
+    let must_be_hit = [Calls::Fork, Calls::Exec, Calls::Open];
+    keepers_tell(Torment::new(), &calls, 15, 30, &must_be_hit);
 }
 
 #[test]
 fn a_keeper_keeps_its_worker_when_it_cannot_wait_read_or_write() {
     let calls = [Calls::Read, Calls::Write, Calls::Wait, Calls::Dup];
-    keepers_tell(&calls, 50, 31, &[Calls::Read, Calls::Write, Calls::Wait]);
+    let must_be_hit = [Calls::Read, Calls::Write, Calls::Wait];
+    keepers_tell(Torment::new(), &calls, 50, 31, &must_be_hit);
+}
+
+#[test]
+fn the_keeper_of_a_template_keeps_all_workers_whatever_fails() {
+    let calls = [
+        Calls::Read,
+        Calls::Write,
+        Calls::Wait,
+        Calls::Dup,
+        Calls::Open,
+        Calls::Socket,
+    ];
+    let must_be_hit = [Calls::Read, Calls::Write, Calls::Wait, Calls::Open];
+    keepers_tell(Torment::preloaded(), &calls, 30, 32, &must_be_hit);
 }
 
 /// Calls of the proxy fail: single requests may be refused, and the proxy stays. Nothing else notices.

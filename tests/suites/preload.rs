@@ -88,6 +88,12 @@ fn daemon(paster: &Paster) -> (u32, u32) {
     (worker, daemon)
 }
 
+fn has_no_keeper(paster: &Paster) -> bool {
+    let proxy = paster.status().proxy.pid;
+    let children = process::children(paster.pid());
+    children.iter().all(|pid| Some(*pid) == proxy)
+}
+
 fn is_ready(status: &Status) -> bool {
     status.app("warm").is_ready()
 }
@@ -411,9 +417,7 @@ fn a_stop_while_the_app_is_loaded_leaves_nothing() {
     let paster = warm(2).option("warm", "boot = 60").serve_unready();
     paster.wait_for_log("[warm:0] loading");
     paster.command(&["stop", "warm"]).succeeded();
-    let keepers = process::children(paster.pid());
-    let proxy = paster.status().proxy.pid;
-    assert!(keepers.iter().all(|pid| Some(*pid) == proxy), "{keepers:?}");
+    assert!(has_no_keeper(&paster));
 }
 
 #[test]
@@ -427,7 +431,76 @@ fn loading_that_takes_too_long_is_a_start_that_takes_too_long() {
     paster.expect_log("worker not ready in time");
     paster.wait_for_log("worker not ready in time");
     paster.wait_until("it waits", |s| s.app("warm").state == "backoff");
+    paster.wait_for("what loads it is gone", || has_no_keeper(&paster));
     paster.command(&["stop", "warm"]).succeeded();
+}
+
+#[test]
+fn a_template_that_hangs_is_replaced() {
+    let paster = warm(2)
+        .policy("warm", "start_timeout = 1s")
+        .policy("warm", "restart = always")
+        .serve();
+    paster.expect_log("worker not ready in time");
+    paster.expect_log("the process that workers are forked from was killed by signal 9");
+    paster.expect_death("was killed by signal 9 (SIGKILL)");
+    let stopped = template(&paster);
+    let victim = paster.status().app("warm").pids()[1];
+    process::signal(stopped, Signal::SIGSTOP);
+    process::sigkill(victim);
+    paster.wait_for("it was killed", || !process::is_alive(stopped));
+    paster.wait_until("both serve", |s| s.app("warm").pids().len() == 2);
+    assert_eq!(loads(&paster), 2);
+}
+
+#[test]
+fn a_fork_that_hangs_is_ended_and_tried_again() {
+    let hanging = format!(
+        "{WARM}\n\
+         def hang():\n    \
+             while os.path.exists(os.path.join(HERE, 'hang')):\n        \
+                 time.sleep(60)\n\
+         os.register_at_fork(after_in_child=hang)\n"
+    );
+    let paster = warm(1)
+        .python("hanging", "/", &hanging)
+        .without("warm")
+        .policy("hanging", "preload = on")
+        .policy("hanging", "start_timeout = 1s")
+        .policy("hanging", "restart_delay = 20ms")
+        .file("hang", "")
+        .serve_unready();
+    paster.expect_log("worker not ready in time");
+    paster.allow_log("the process that workers are forked from was killed by signal 9");
+    paster.allow_log("was killed by signal 9 (SIGKILL)");
+    paster.wait_for_log("worker not ready in time");
+    fs::remove_file(paster.site().path("hang")).expect("it is there");
+    paster.wait_until("it serves", |s| s.app("hanging").is_ready());
+    paster.command(&["stop", "hanging"]).succeeded();
+    assert!(has_no_keeper(&paster));
+}
+
+#[test]
+fn an_app_in_a_crash_loop_is_loaded_again_and_recovers() {
+    let ill = format!(
+        "{WARM}\n\
+         ILL = os.path.exists(os.path.join(HERE, 'ill'))\n\
+         os.register_at_fork(after_in_child=lambda: ILL and os._exit(9))\n"
+    );
+    let paster = warm(1)
+        .python("looping", "/", &ill)
+        .without("warm")
+        .policy("looping", "preload = on")
+        .policy("looping", "restart_delay = 20ms")
+        .policy("looping", "restart_max_delay = 200ms")
+        .policy("looping", "crash_limit = 2")
+        .file("ill", "")
+        .serve_unready();
+    paster.expect_log("crash loop");
+    paster.allow_log("could not be started");
+    paster.wait_until("it is failed", |s| s.app("looping").state == "failed");
+    fs::remove_file(paster.site().path("ill")).expect("it is there");
+    paster.wait_until("it has recovered", |s| s.app("looping").is_ready());
 }
 
 #[test]

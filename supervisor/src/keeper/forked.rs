@@ -11,14 +11,16 @@
 use super::lines::Lines;
 use super::message::{Ended, Exit, Fork, FromKeeper, ToKeeper, Usage};
 use super::{Link, parse, watch};
+use crate::confine::Failure;
 use crate::confine::cgroup::Group;
-use crate::sys::proctree;
+use crate::confine::failure::failed;
 use crate::sys::wait::End;
+use crate::sys::{proctree, shortage};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -70,16 +72,23 @@ impl Forked {
     /// Takes what the supervisor has sent. None if a descriptor is missing: then the link, wherever it is, has an end.
     pub(super) fn new(fork: Fork, descriptors: Vec<OwnedFd>) -> Option<Forked> {
         let mut descriptors = descriptors.into_iter();
-        let link = Lines::new(UnixStream::from(descriptors.next()?), &[]);
-        let (talk, reapers) = UnixStream::pair().ok()?;
+        let link = UnixStream::from(descriptors.next()?);
+        let (talk, reapers) = match UnixStream::pair() {
+            Ok(pair) => pair,
+            Err(error) => {
+                let Failure { step, error } = failed("a socket for its reaper")(error);
+                Link { stream: &link }.send(&FromKeeper::Failed { step, error });
+                return None;
+            }
+        };
         let mut passed: Vec<OwnedFd> = vec![reapers.into()];
         passed.extend(descriptors);
         if passed.len() != super::message::FORK_FDS {
             return None;
         }
         let mut forked = Forked {
-            link,
-            talk: Lines::new(talk, &[]),
+            link: Lines::new(link, Vec::new()),
+            talk: Lines::new(talk, Vec::new()),
             group: None,
             order: Some(Order {
                 env: fork.env,
@@ -170,9 +179,7 @@ impl Forked {
         let Some(pid) = pid.parse().ok().map(Pid::from_raw) else {
             return;
         };
-        let is_child =
-            |pid| proctree::children(Pid::this()).is_ok_and(|children| children.contains(&pid));
-        if self.reaper.is_some() || others.contains(&pid) || !is_child(pid) {
+        if self.reaper.is_some() || others.contains(&pid) || !is_child(pid, Pid::this()) {
             return;
         }
         self.reaper = Some(pid);
@@ -194,13 +201,9 @@ impl Forked {
         let Some(pid) = pid.parse().ok().map(Pid::from_raw) else {
             return;
         };
-        let pidfd = rustix::process::Pid::from_raw(pid.as_raw())
-            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        // Looked at when it is held fast. One that has ended and was reaped is neither; that is told next.
-        let is_there = proctree::children(reaper).is_ok_and(|children| children.contains(&pid));
-        if let (Some(pidfd), true) = (pidfd, is_there) {
-            self.worker = Some(Worker { pid, pidfd });
-        }
+        // Looked at when it is held fast. One that has ended already is not there; that is told next.
+        let pidfd = hold(pid).filter(|_| is_child(pid, reaper));
+        self.worker = pidfd.map(|pidfd| Worker { pid, pidfd });
         self.send(&FromKeeper::Spawned {
             pid: pid.as_raw().cast_unsigned(),
             root: Some(reaper.as_raw().cast_unsigned()),
@@ -353,6 +356,28 @@ impl Worker {
             self.signal(rustix::process::Signal::TERM);
         }
         let _ = killpg(self.pid, Signal::SIGCONT);
+    }
+}
+
+/// Whether it is one, however long it takes to see that.
+fn is_child(pid: Pid, of: Pid) -> bool {
+    loop {
+        match proctree::children(of) {
+            Ok(children) => return children.contains(&pid),
+            Err(_) => std::thread::sleep(shortage::PAUSE),
+        }
+    }
+}
+
+/// A descriptor of this process, if there is such a process.
+fn hold(pid: Pid) -> Option<OwnedFd> {
+    let pid = rustix::process::Pid::from_raw(pid.as_raw())?;
+    loop {
+        match pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from) {
+            Ok(pidfd) => return Some(pidfd),
+            Err(error) if shortage::will_pass(&error) => std::thread::sleep(shortage::PAUSE),
+            Err(_) => return None,
+        }
     }
 }
 

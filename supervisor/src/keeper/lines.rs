@@ -21,10 +21,10 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Lines of a socket; `read` are bytes that were taken from it already.
-    pub(super) fn new(stream: UnixStream, read: &[u8]) -> Lines {
+    pub(super) fn new(stream: UnixStream, read: Vec<u8>) -> Lines {
         Lines {
             stream,
-            buffer: read.to_vec(),
+            buffer: read,
             passed: VecDeque::new(),
             is_open: true,
         }

@@ -44,17 +44,17 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> std::io::Result<()> {
-    let link = UnixStream::from(crate::sys::fd::inherit(message::CONTROL_FD)?);
+    let stream = UnixStream::from(crate::sys::fd::inherit(message::CONTROL_FD)?);
     crate::sys::fd::cloexec_from(3)?;
     // It was executed by another name.
     let _ = nix::sys::prctl::set_name(c"paster-keeper");
-    let mut reader = BufReader::new(&link);
+    let mut reader = BufReader::new(&stream);
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(()); // the supervisor is gone already
     }
     let mut spec: KeeperSpec = serde_json::from_str(&line)?;
-    let mut link = Link { stream: &link };
+    let mut link = Link { stream: &stream };
     let confinement = spec.confinement.take();
     let started = prepare().and_then(|signals| {
         let orders = spec.template.then(template::orders).transpose()?;
@@ -75,7 +75,8 @@ fn run() -> std::io::Result<()> {
             match orders {
                 None => watch::watch(pid, group, &mut link, &mut reader, &signals),
                 Some(orders) => {
-                    let link = Lines::new(link.stream.try_clone()?, reader.buffer());
+                    let read = reader.buffer().to_vec();
+                    let link = Lines::new(stream, read);
                     template::watch(pid, group, link, orders, &signals);
                 }
             }

@@ -12,7 +12,7 @@ use super::message::{FromKeeper, ToKeeper, ToTemplate};
 use super::watch::{judged, kill_descendants, told};
 use crate::confine::Failure;
 use crate::confine::cgroup::Group;
-use crate::confine::failure::failed;
+use crate::confine::failure::{describe, failed};
 use crate::sys::{passing, proctree, shortage, wait};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -223,8 +223,12 @@ impl Keeper<'_> {
         let Order { env, descriptors } = order;
         let packet = serde_json::json!({ "env": env }).to_string();
         let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-        if let Err(error) = passing::send(&self.orders, packet.as_bytes(), &borrowed) {
-            worker.fail("fork", &error.to_string());
+        loop {
+            match passing::send(&self.orders, packet.as_bytes(), &borrowed) {
+                Ok(_) => return,
+                Err(error) if shortage::will_pass(&error) => std::thread::sleep(shortage::PAUSE),
+                Err(error) => return worker.fail("fork", &describe(&error)),
+            }
         }
     }
 }

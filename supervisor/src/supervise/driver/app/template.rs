@@ -271,7 +271,10 @@ impl AppRun {
             let has_workers = self.live.values().any(|live| live.generation == generation);
             // The cause of a crash loop may be what was loaded: each attempt loads it again.
             let may_be_ill = state == AppState::Failed && !has_workers;
-            if (is_off || !is_current || may_be_ill) && template.waiting.is_empty() {
+            // Those who waited have given up: it may never come to an end.
+            let may_hang = template.state == State::Loading;
+            let is_needed = is_current && !is_off && !may_be_ill && !may_hang;
+            if !is_needed && template.waiting.is_empty() {
                 template.dismiss();
             }
         }
