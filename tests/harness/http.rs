@@ -207,6 +207,13 @@ impl Connection {
         Ok(String::from_utf8_lossy(&line).into_owned())
     }
 
+    /// So many bytes of a body.
+    pub(crate) fn bytes(&mut self, length: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.exactly(length, &mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Everything until the other side closes.
     pub(crate) fn rest(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = Vec::new();

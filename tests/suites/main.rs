@@ -40,6 +40,8 @@ mod redirects;
 mod reload;
 mod restart;
 mod routing;
+mod sendfile;
+mod static_files;
 mod stats;
 mod status;
 mod stop;

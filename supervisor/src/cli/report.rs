@@ -173,6 +173,7 @@ pub(crate) enum Runs<'a> {
     Python { interpreter: &'a PathBuf },
     Exec { argv: &'a [String] },
     Upstream { address: String },
+    Static { root: &'a PathBuf },
 }
 
 impl Runs<'_> {
@@ -182,6 +183,7 @@ impl Runs<'_> {
             Runs::Python { interpreter } => ("python", interpreter.display().to_string()),
             Runs::Exec { argv } => ("exec", argv.join(" ")),
             Runs::Upstream { address } => ("upstream", address.clone()),
+            Runs::Static { root } => ("static", root.display().to_string()),
         }
     }
 }
@@ -229,6 +231,7 @@ fn app(spec: &AppSpec) -> App<'_> {
         } => Runs::Upstream {
             address: format!("http://{address}"),
         },
+        AppKind::Static(files) => Runs::Static { root: &files.root },
     };
     App {
         name: &spec.name,

@@ -1,5 +1,7 @@
 //! Which Python an app runs with, and where that Python looks for distributions.
 
+use super::metadata;
+use super::problem::Problem;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -14,6 +16,31 @@ pub struct SearchPath {
     /// The environment in words, e.g. `the virtualenv /srv/venv`.
     pub described: String,
     pub interpreter: PathBuf,
+}
+
+impl SearchPath {
+    /// Whether the distribution is installed.
+    ///
+    /// # Errors
+    /// It is not; the problem has no place yet.
+    pub fn has(&self, distribution: &str) -> Result<(), Problem> {
+        match metadata::find(&self.directories, distribution) {
+            Some(_) => Ok(()),
+            None => Err(self.lacks(distribution)),
+        }
+    }
+
+    pub(super) fn lacks(&self, distribution: &str) -> Problem {
+        let message = format!(
+            "the distribution `{distribution}` is not installed in {}",
+            self.described
+        );
+        let hint = format!(
+            "install it with `{} -m pip install {distribution}`, or point `python` in [isolate] to the environment that has it",
+            self.interpreter.display()
+        );
+        Problem::new("PackageNotFoundError", message).hint(hint)
+    }
 }
 
 /// Answers which search path applies. The resolver asks only when a distribution is named.

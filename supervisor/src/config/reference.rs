@@ -248,10 +248,7 @@ impl Resolver<'_> {
     /// Checks one name of a `require` line.
     pub(super) fn require(&mut self, name: &str, site: &Site) -> Result<(), Problems> {
         let path = self.search_path();
-        match metadata::find(&path.directories, name) {
-            Some(_) => Ok(()),
-            None => Err(vec![site.mark(not_installed(name, &path))]),
-        }
+        path.has(name).map_err(|problem| vec![site.mark(problem)])
     }
 
     /// The distribution `spec`, as installed; where it is not, a stock one will do if it has what is wanted.
@@ -274,7 +271,7 @@ impl Resolver<'_> {
         let found = metadata::find(&path.directories, spec);
         match found.or_else(|| super::stock::find(spec).filter(wanted)) {
             Some(distribution) => Ok(distribution),
-            None => Err(vec![site.mark(not_installed(spec, &path))]),
+            None => Err(vec![site.mark(path.lacks(spec))]),
         }
     }
 
@@ -370,11 +367,4 @@ fn no_entry_point(kind: Kind, spec: &str, name: &str, distribution: &Distributio
         None => Some(format!("it has {}", names.join(", "))),
     };
     problem
-}
-
-fn not_installed(name: &str, path: &super::python::SearchPath) -> Problem {
-    Problem::new("PackageNotFoundError", format!("the distribution `{name}` is not installed in {}", path.described)).hint(format!(
-        "install it with `{} -m pip install {name}`, or point `python` in [isolate] to the environment that has it",
-        path.interpreter.display()
-    ))
 }

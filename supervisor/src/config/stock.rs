@@ -16,6 +16,7 @@ const PASTE: EntryPoints = &[
         "cascade",
         super::tree::CASCADE_TARGET,
     ),
+    ("paste.app_factory", "static", super::tree::STATIC_TARGET),
     (
         "paste.server_runner",
         "http",

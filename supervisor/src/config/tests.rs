@@ -521,7 +521,9 @@ fn what_paster_does_itself_needs_no_installation_and_the_rest_does() {
             .resolve()
             .is_ok()
     );
-    let problems = Site::new("[app:main]\nuse = egg:Paste#static\n").problems();
+    let files = "[app:main]\nuse = egg:Paste#static\n";
+    assert!(Site::new(files).resolve().is_ok());
+    let problems = Site::new("[app:main]\nuse = egg:Paste#test\n").problems();
     assert_eq!(lines(&problems), [("PackageNotFoundError", 2)]);
     let hint = problems[0].hint.as_deref().expect("a hint");
     assert!(hint.contains("python -m pip install Paste"), "{hint}");

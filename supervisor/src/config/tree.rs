@@ -156,5 +156,9 @@ pub struct Member {
 
 /// Factory target of the urlmap that the proxy implements itself.
 pub const URLMAP_TARGET: &str = "paste.urlmap:urlmap_factory";
+/// Factory target of the stock directory of files:
+/// `make_static(global_conf, document_root, cache_max_age=None)`.
+pub const STATIC_TARGET: &str = "paste.urlparser:make_static";
+
 /// Factory target of the stock cascade.
 pub const CASCADE_TARGET: &str = "paste.cascade:make_cascade";

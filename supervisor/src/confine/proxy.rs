@@ -1,13 +1,15 @@
-//! Confining the proxy process: it reads what strangers send, so it is left with its sockets, its log and its temporary files.
+//! Confining the proxy process: it reads what strangers send, so it is left with its sockets, its log, its temporary files and
+//! the directories that it serves.
 //!
 //! What the kernel does not offer is left out: the proxy has no privileges anyway.
 
 use super::Failure;
 use super::seccomp::{self, Profile};
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr,
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetError, Scope, path_beneath_rules,
 };
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 /// What a name service needs (getaddrinfo(3), for upstreams with names): configuration and libraries.
@@ -22,17 +24,22 @@ const NAME_SERVICE: [&str; 6] = [
 /// With what kernels know at most.
 const NEWEST: ABI = ABI::V6;
 
-/// Restricts this process, before it has threads. `writable` are directories in which it makes files, and files that it opens again.
+/// Restricts this process, before it has threads. `writable` are directories in which it makes files, and files that it opens again;
+/// `readable` are directories.
 ///
 /// # Errors
 /// The first thing that is refused; what came before it holds.
-pub fn restrict(writable: &[&Path]) -> Result<(), Failure> {
+pub fn restrict(writable: &[&Path], readable: &[BorrowedFd<'_>]) -> Result<(), Failure> {
     let places: Vec<PathBuf> = writable.iter().flat_map(|path| places(path)).collect();
-    files(&places).map_err(|error| Failure::new("Landlock", error))?;
+    files(&places, readable).map_err(|error| Failure::new("Landlock", error))?;
     seccomp::restrict(Profile::Proxy)
 }
 
-fn files(writable: &[PathBuf]) -> Result<(), RulesetError> {
+fn files(writable: &[PathBuf], readable: &[BorrowedFd<'_>]) -> Result<(), RulesetError> {
+    let served = AccessFs::ReadFile | AccessFs::ReadDir;
+    let served = readable
+        .iter()
+        .map(|directory| Ok::<_, RulesetError>(PathBeneath::new(directory, served)));
     let all: BitFlags<AccessFs> = AccessFs::from_all(NEWEST);
     Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -47,6 +54,7 @@ fn files(writable: &[PathBuf]) -> Result<(), RulesetError> {
             writable,
             all & !BitFlags::from(AccessFs::Execute),
         ))?
+        .add_rules(served)?
         .restrict_self()
         .map(|_| ())
 }

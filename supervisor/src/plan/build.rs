@@ -10,7 +10,8 @@ use super::log;
 use super::loggers::Loggers;
 use super::sections;
 use super::settings::{Policy, Sheet};
-use super::spec::{AppKind, AppSpec, Plan, Settings};
+use super::spec::{AppKind, AppSpec, Cut, Plan, Settings};
+use super::static_files;
 use super::units::switch;
 use crate::config::document::Document;
 use crate::config::problem::{Place, Problem};
@@ -21,7 +22,7 @@ use crate::config::{Kind, Query, Resolved, resolve, uri};
 use crate::confine::probe::Here;
 use crate::confine::verdict::Kernel;
 use crate::router::answers::{Answers, Page};
-use crate::router::message::Handover;
+use crate::router::message::{Handover, Sendfile, StaticFiles};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -162,12 +163,16 @@ impl Builder<'_> {
             .collect();
         self.warnings.extend(sheet.strangers(&names));
         let logging = Loggers::of(&document, &config);
-        let Cutting { root, pieces, cuts } = cutting;
+        let Cutting {
+            root,
+            pieces,
+            mut cuts,
+        } = cutting;
         let answers = sheet.site().settings.answers.clone();
         self.read_pages(&answers, sheet.site_place("error_pages"));
         let apps = pieces.into_iter().map(|piece| {
             let policy = sheet.app(&piece.name, self.accounts, &mut self.problems);
-            let spec = self.app(piece, policy, &here, logging.as_ref());
+            let spec = self.app(piece, policy, &here, logging.as_ref(), &mut cuts);
             (spec.name.clone(), spec)
         });
         let apps: BTreeMap<String, AppSpec> = apps.collect();
@@ -355,6 +360,7 @@ impl Builder<'_> {
         policy: Policy,
         here: &Path,
         logging: Option<&Loggers>,
+        cuts: &mut [Cut],
     ) -> AppSpec {
         let Piece {
             name,
@@ -364,6 +370,7 @@ impl Builder<'_> {
             mounts,
         } = piece;
         let debug = debug(&node.global_conf);
+        self.look_at_sendfile(&name, &policy);
         let place = policy.places.get("error_pages");
         self.read_pages(&policy.settings.answers, place);
         let other = if policy.strip_prefix {
@@ -371,8 +378,12 @@ impl Builder<'_> {
         } else {
             Handover::Keep
         };
+        let files = matches!(work, Work::Python) && static_files::is_one(&node);
+        let files = files.then(|| self.files(&name, &node, &policy, cuts));
         let (kind, handover) = match work {
+            Work::Python if let Some(Some(files)) = files => (AppKind::Static(files), other),
             Work::Python => {
+                self.look_for_paste(&node, &policy, here);
                 let kind = AppKind::Python {
                     interpreter: self.interpreter(&name, &policy, here),
                     python_path: python_path(&node, here),
@@ -395,7 +406,7 @@ impl Builder<'_> {
             }
             Work::Upstream { address } => (AppKind::Upstream { address }, other),
         };
-        if let (AppKind::Exec { .. } | AppKind::Upstream { .. }, Some(place)) =
+        if let (AppKind::Exec { .. } | AppKind::Upstream { .. } | AppKind::Static(_), Some(place)) =
             (&kind, &policy.own_preload)
         {
             let message =
@@ -428,6 +439,84 @@ impl Builder<'_> {
             settings: policy.settings,
             confined,
             debug,
+        }
+    }
+
+    /// The files that the proxy serves in place of this app, if it may. Either way `cuts` says so.
+    fn files(
+        &mut self,
+        app: &str,
+        node: &Node,
+        policy: &Policy,
+        cuts: &mut [Cut],
+    ) -> Option<StaticFiles> {
+        let start = policy.settings.directory.as_ref();
+        let start = start.unwrap_or(&self.request.relative_to);
+        let files = static_files::for_the_proxy(node, policy, start, self.accounts);
+        let why = match &files {
+            Ok(_) => "static files: the proxy serves them itself".to_owned(),
+            Err(why) => format!("static files, but for a worker: {why}"),
+        };
+        let own = |cut: &&mut Cut| cut.app.as_deref() == Some(app);
+        cuts.iter_mut()
+            .filter(own)
+            .for_each(|cut| cut.why.clone_from(&why));
+        if let Ok(StaticFiles { root, .. }) = &files
+            && !root.is_dir()
+        {
+            let message = format!(
+                "there is no directory {}, which app `{app}` serves",
+                root.display()
+            );
+            let line = node.origin.line;
+            let warning = Problem::new("Warning", message).at(&node.origin.file, line);
+            let hint =
+                "make it, or correct `document_root`; until then there is nothing to be found";
+            self.warnings.push(warning.hint(hint));
+        }
+        files.ok()
+    }
+
+    /// Only the proxy serves files without Paste.
+    fn look_for_paste(&mut self, node: &Node, policy: &Policy, here: &Path) {
+        let Some(files) = static_files::first_for_python(node) else {
+            return;
+        };
+        let python = policy
+            .python
+            .as_ref()
+            .map(|python| python.to_string_lossy());
+        let path = self.environments.search_path(python.as_deref(), here);
+        if let Err(problem) = path.has("Paste") {
+            let place = (&files.origin.file, files.origin.factory_line);
+            self.problems.push(problem.at(place.0, place.1));
+        }
+    }
+
+    /// Warns of directories whose files cannot be sent; they may still be made or opened before the start.
+    fn look_at_sendfile(&mut self, app: &str, policy: &Policy) {
+        for Sendfile { directory, .. } in &policy.settings.sendfile {
+            let told = match static_files::is_open_to_the_proxy(directory, self.accounts) {
+                _ if !directory.is_dir() => Some((
+                    format!(
+                        "there is no directory {}, which `sendfile` of app `{app}` names",
+                        directory.display()
+                    ),
+                    "make it, or correct `sendfile`",
+                )),
+                Ok(()) => None,
+                Err(why) => Some((
+                    format!("files that app `{app}` names cannot be sent: {why}"),
+                    "let others search it, and read what is in it",
+                )),
+            };
+            if let Some((message, hint)) = told {
+                let warning = Problem::new("Warning", message).hint(hint);
+                self.warnings.push(match policy.places.get("sendfile") {
+                    Some(place) => warning.at(&place.file, place.line),
+                    None => warning,
+                });
+            }
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) fn confine(
     warnings: &mut Vec<Problem>,
 ) -> Verdict {
     let settings = &asking.policy.settings;
-    if matches!(asking.kind, AppKind::Upstream { .. }) || settings.wanted.is_nothing() {
+    if !asking.kind.has_workers() || settings.wanted.is_nothing() {
         return Verdict::default();
     }
     problems.extend(asking.contradictions());
@@ -128,7 +128,7 @@ impl Asking<'_> {
         }
         let asks_for_port = match self.kind {
             AppKind::Exec { argv, .. } => argv.iter().any(|word| word.contains("{port}")),
-            AppKind::Python { .. } | AppKind::Upstream { .. } => false,
+            AppKind::Python { .. } | AppKind::Upstream { .. } | AppKind::Static(_) => false,
         };
         if wanted.private_network && asks_for_port {
             let message = format!(

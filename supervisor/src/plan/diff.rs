@@ -20,6 +20,8 @@ pub struct Changes {
     pub certificates_changed: bool,
     /// Something that the proxy was told when it started (the access log) is different.
     pub access_log_changed: bool,
+    /// The directories that the proxy may read files from are others.
+    pub directories_changed: bool,
     /// Something else that each table carries (trusted proxies, debug) is different.
     pub table_changed: bool,
 }
@@ -51,6 +53,7 @@ pub fn diff(old: &Plan, new: &Plan) -> Changes {
             && shapes(&old.listen) == shapes(&new.listen),
         routes_changed: old.root != new.root,
         access_log_changed: old.access_log != new.access_log,
+        directories_changed: old.directories() != new.directories(),
         table_changed: old.debug != new.debug
             || old.trusted_proxy != new.trusted_proxy
             || old.limits != new.limits
@@ -135,6 +138,9 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         request_timeout: _,
         request_buffering: _,
         max_body: _,
+        // The kind of app is compared instead.
+        native_static: _,
+        sendfile: _,
         answers: _,
         traced: _,
         unlogged: _,
@@ -198,7 +204,7 @@ fn without_places(kind: &AppKind) -> AppKind {
     match &mut kind {
         AppKind::Python { tree, .. } => forget_places(tree),
         AppKind::Exec { node, .. } => forget_places(node),
-        AppKind::Upstream { .. } => {}
+        AppKind::Upstream { .. } | AppKind::Static(_) => {}
     }
     kind
 }

@@ -79,6 +79,12 @@ pub fn identity(
     })
 }
 
+/// The user of the proxy, which has no privileges: `nobody` where paster is root, else paster's own (none).
+pub fn of_proxy(accounts: &dyn Accounts) -> Option<u32> {
+    const NOBODY: u32 = 65534;
+    (accounts.own().uid == 0).then(|| accounts.user("nobody").map_or(NOBODY, |user| user.uid))
+}
+
 /// The accounts of this machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct System;

@@ -16,7 +16,7 @@ mod site;
 mod tests;
 mod workers;
 
-use super::spec::{AppSpec, Settings};
+use super::spec::{AppKind, AppSpec, Settings};
 use crate::router::access_log::{LogFormat, Rotation};
 use crate::router::limits::ClientLimits;
 use crate::router::message::Handover;
@@ -138,11 +138,29 @@ pub fn key(name: &str) -> Option<&'static Key> {
     all().find(|key| key.name == name)
 }
 
+/// Whether a key says what a worker process is or may do, and so asks for one.
+pub fn is_about_processes(name: &str) -> bool {
+    let groups = [program::KEYS, isolation::KEYS];
+    groups.iter().copied().flatten().any(|key| key.name == name)
+}
+
 /// The settings that are in effect for an app, as a file would have them; those that mean nothing to it are left out.
 pub fn effective(app: &AppSpec) -> impl Iterator<Item = (&'static Key, String)> + '_ {
     let view = View {
         settings: &app.settings,
         handover: app.handover,
     };
-    all().filter_map(move |key| Some((key, (key.show)(&view)?)))
+    // Nearly all are about workers, or requests that wait for one.
+    const OF_FILES: [&str; 6] = [
+        "access_log",
+        "static",
+        "maintenance",
+        "maintenance_allow",
+        "response_headers",
+        "error_pages",
+    ];
+    let is_static = matches!(app.kind, AppKind::Static(_));
+    all()
+        .filter(move |key| !is_static || OF_FILES.contains(&key.name))
+        .filter_map(move |key| Some((key, (key.show)(&view)?)))
 }

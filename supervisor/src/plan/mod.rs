@@ -5,6 +5,7 @@
 //! - [`settings`]: `[isolate]` sections; [`keys`]: the table of their keys; [`units`]: how values are written.
 //! - `log`: where the output of apps goes.
 //! - [`listen`]: the addresses that `[server:main]` asks for; `manner`, `certificate`: how clients are spoken to there.
+//! - `static_files`: apps that the proxy serves itself.
 //! - [`needs`]: the files that stay reachable for an app.
 //! - [`build`]: all of it together.
 //! - [`diff`]: what a reload has to touch.
@@ -38,6 +39,7 @@ mod sections;
 mod servers;
 pub mod settings;
 pub mod spec;
+mod static_files;
 pub mod stock;
 mod suggest;
 #[cfg(test)]

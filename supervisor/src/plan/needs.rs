@@ -30,7 +30,7 @@ pub fn needs(kind: &AppKind, settings: &Settings, here: &Path) -> Vec<PathBuf> {
             let beside = program.and_then(Path::parent);
             paths.extend(beside.filter(|dir| dir.is_absolute()).map(Path::to_owned));
         }
-        AppKind::Upstream { .. } => {}
+        AppKind::Upstream { .. } | AppKind::Static(_) => {}
     }
     paths.retain(|path| path.is_absolute() && path != Path::new("/"));
     paths

@@ -7,7 +7,7 @@ use super::spec::Settings;
 use super::suggest::nearest;
 use crate::config::problem::{Place, Problem};
 use crate::router::access_log::AccessLog;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ pub struct Policy {
     pub strip_prefix: bool,
     /// Where each key was set last.
     pub places: BTreeMap<String, Place>,
+    /// The keys that `[isolate:NAME]` sets.
+    pub own: BTreeSet<String>,
     /// Where the app's own section asks for `preload`.
     pub own_preload: Option<Place>,
 }
@@ -142,12 +144,14 @@ impl Sheet {
     /// The settings of the app called `name`. Combinations that make no sense are problems.
     pub fn app(&self, name: &str, accounts: &dyn Accounts, problems: &mut Vec<Problem>) -> Policy {
         let mut sourced = self.base.clone();
+        let mut own = BTreeSet::new();
         for part in self.parts.iter().filter(|part| {
             part.app
                 .as_deref()
                 .is_some_and(|app| names::safe(app) == name)
         }) {
             sourced.apply(part, &self.here, &mut Vec::new());
+            own.extend(part.entries.iter().map(|entry| entry.key.clone()));
         }
         let site = &self.base.draft.access_log;
         let of_all = self.base.places.get("preload");
@@ -155,6 +159,7 @@ impl Sheet {
         let own_preload =
             own_preload.filter(|place| sourced.draft.settings.preload && Some(place) != of_all);
         Policy {
+            own,
             own_preload,
             ..sourced.finish(site, accounts, problems)
         }
@@ -341,6 +346,7 @@ impl Sourced {
             python: self.draft.python,
             strip_prefix: self.draft.strip_prefix.0,
             places: self.places,
+            own: BTreeSet::new(),
             own_preload: None,
         }
     }

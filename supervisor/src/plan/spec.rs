@@ -10,10 +10,12 @@ use crate::confine::verdict::Verdict;
 use crate::router::access_log::AccessLog;
 use crate::router::answers::{Answers, Page};
 use crate::router::limits::ClientLimits;
-use crate::router::message::{Certificate, Handover, RouteNode, WorkerAddress};
+use crate::router::message::{
+    Certificate, Handover, RouteNode, Sendfile, StaticFiles, WorkerAddress,
+};
 use crate::router::redirect::Redirect as PathRedirect;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +47,17 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The directories that the proxy reads files from.
+    pub fn directories(&self) -> BTreeSet<PathBuf> {
+        let roots = self.apps.values().filter_map(|app| match &app.kind {
+            AppKind::Static(files) => Some(files.root.clone()),
+            AppKind::Python { .. } | AppKind::Exec { .. } | AppKind::Upstream { .. } => None,
+        });
+        let named = self.apps.values().flat_map(|app| &app.settings.sendfile);
+        let named = named.map(|entry| entry.directory.clone());
+        roots.chain(named).collect()
+    }
+
     /// The control group hierarchies that its apps use.
     pub fn cgroup_trees(&self) -> impl Iterator<Item = &Tree> {
         self.apps
@@ -158,6 +171,18 @@ pub enum AppKind {
     Exec { argv: Vec<String>, node: Box<Node> },
     /// Runs elsewhere, never spawned.
     Upstream { address: WorkerAddress },
+    /// Files that the proxy serves; there is no process.
+    Static(StaticFiles),
+}
+
+impl AppKind {
+    /// Whether workers of it run here.
+    pub fn has_workers(&self) -> bool {
+        match self {
+            AppKind::Python { .. } | AppKind::Exec { .. } => true,
+            AppKind::Upstream { .. } | AppKind::Static(_) => false,
+        }
+    }
 }
 
 /// When a worker that ended is started again.
@@ -211,6 +236,10 @@ pub struct Settings {
     pub max_memory: Option<u64>,
     /// A request's body is read to its end before a worker is taken; none: as suits the kind of app.
     pub request_buffering: Option<bool>,
+    /// Directories of files that its answers may name.
+    pub sendfile: Vec<Sendfile>,
+    /// The proxy serves it, if it is one of `egg:Paste#static`.
+    pub native_static: bool,
     /// Bytes of a request body.
     pub max_body: Option<u64>,
     /// Clients get 503 while the workers live on …
@@ -319,6 +348,8 @@ impl Default for Settings {
             max_requests_jitter: 0,
             max_memory: None,
             request_buffering: None,
+            sendfile: Vec::new(),
+            native_static: true,
             max_body: None,
             maintenance: false,
             maintenance_allow: Vec::new(),

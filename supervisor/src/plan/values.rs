@@ -5,8 +5,9 @@ use super::suggest::nearest;
 use super::units::{decimal, duration, number, size};
 use crate::router::access_log::LogFormat;
 use crate::router::log_format::{Format, FormatError, NAMES};
+use crate::router::message::Sendfile;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 pub(super) fn readiness(text: &str) -> Result<Readiness, String> {
@@ -304,5 +305,63 @@ pub(super) fn show_paths(paths: &[PathBuf]) -> String {
     match words.is_empty() {
         true => "off".to_owned(),
         false => words.join(" "),
+    }
+}
+
+/// Without `.` and `..`, by the text alone, as `os.path.abspath` has it.
+pub(super) fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                normal.pop();
+            }
+            other => normal.push(other),
+        }
+    }
+    normal
+}
+
+/// Words, split as a shell does: `DIRECTORY`, or `/PREFIX/=DIRECTORY`; `off` alone for none.
+pub(super) fn sendfile(text: &str, here: &Path) -> Result<Vec<Sendfile>, String> {
+    let expected =
+        "expected directories, or `/PREFIX/=DIRECTORY`; one with spaces is written \"/a b\"";
+    let words = shlex::split(text).ok_or_else(|| format!("{expected}; a quote is not closed"))?;
+    if words == ["off"] {
+        return Ok(Vec::new());
+    }
+    if words.is_empty() {
+        return Err(format!("{expected}, or `off`"));
+    }
+    let entry = |word: &String| {
+        let (prefix, directory) = match word.split_once('=') {
+            Some((prefix, _)) if !prefix.starts_with('/') => {
+                return Err(format!(
+                    "{expected}; `{prefix}` does not begin with a slash"
+                ));
+            }
+            Some((prefix, directory)) => (Some(prefix.to_owned()), directory),
+            None => (None, word.as_str()),
+        };
+        let directory = normal(&path(directory, here)?);
+        Ok(Sendfile { prefix, directory })
+    };
+    words.iter().map(entry).collect()
+}
+
+/// As [`sendfile`] reads them.
+pub(super) fn show_sendfile(entries: &[Sendfile]) -> String {
+    let word = |entry: &Sendfile| {
+        let directory = entry.directory.display();
+        let text = match &entry.prefix {
+            Some(prefix) => format!("{prefix}={directory}"),
+            None => directory.to_string(),
+        };
+        shlex::try_quote(&text).map_or_else(|_| text.clone(), |quoted| quoted.into_owned())
+    };
+    match entries {
+        [] => "off".to_owned(),
+        entries => entries.iter().map(word).collect::<Vec<_>>().join(" "),
     }
 }

@@ -6,6 +6,7 @@ use super::connection::ConnectionState;
 use super::encoder::Encoder;
 use super::error::ProxyError;
 use super::exchange::Finish;
+use super::files::FileBody;
 use super::hop::strip_response;
 use super::limits;
 use super::spool::Spooled;
@@ -360,6 +361,8 @@ pub(super) enum ResponseBody {
     /// One of ours.
     Whole(Bytes),
     Worker(WorkerBody),
+    /// None at its end.
+    File(Option<Box<FileBody>>),
     /// The same in a content coding of ours.
     Compressed(Box<Compressed>),
 }
@@ -469,6 +472,24 @@ impl WorkerBody {
     }
 }
 
+fn poll_file(
+    file: &mut Option<Box<FileBody>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    let Some(body) = file else {
+        return Poll::Ready(None);
+    };
+    let Poll::Ready(data) = body.poll_data(cx) else {
+        return Poll::Pending;
+    };
+    if body.left() == 0
+        && let Some(body) = file.take()
+    {
+        body.complete();
+    }
+    Poll::Ready(Some(data.map(Frame::data)))
+}
+
 impl Body for ResponseBody {
     type Data = Bytes;
     type Error = BodyError;
@@ -486,6 +507,7 @@ impl Body for ResponseBody {
                 Poll::Ready(Some(Ok(Frame::data(all))))
             }
             Self::Worker(body) => body.poll_data(cx),
+            Self::File(body) => poll_file(body, cx),
             Self::Compressed(body) => body.poll_data(cx),
         }
     }
@@ -495,6 +517,7 @@ impl Body for ResponseBody {
             Self::Empty => true,
             Self::Whole(all) => all.is_empty(),
             Self::Worker(body) => body.incoming.is_end_stream(),
+            Self::File(body) => body.is_none(),
             Self::Compressed(body) => body.is_end_stream(),
         }
     }
@@ -504,6 +527,7 @@ impl Body for ResponseBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(all) => SizeHint::with_exact(all.len() as u64),
             Self::Worker(body) => body.incoming.size_hint(),
+            Self::File(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.left())),
             Self::Compressed(_) => SizeHint::new(),
         }
     }

@@ -2,6 +2,7 @@
 //! when the process ends.
 
 use super::access_log::AccessLogger;
+use super::files::Roots;
 use super::inherited::Listener;
 use super::limits;
 use super::outbox::{Event, Outbox};
@@ -57,7 +58,7 @@ pub(super) fn run(control: UnixStream) -> io::Result<ExitCode> {
     let listeners = (0..hello.listeners.len())
         .map(Listener::inherited)
         .collect::<io::Result<Vec<_>>>()?;
-    super::privileges::drop_to(&hello)?;
+    let roots = super::privileges::drop_to(&hello)?;
     let mut certificates = BTreeMap::new();
     let table = loop {
         match read_message(&mut reader)? {
@@ -69,7 +70,13 @@ pub(super) fn run(control: UnixStream) -> io::Result<ExitCode> {
     };
     let (outbox, events) = Outbox::new();
     read_in_background(reader, outbox.clone())?;
-    let mut control = Control::start(control, &hello, (table, certificates), &outbox, listeners)?;
+    let mut control = Control::start(
+        control,
+        &hello,
+        (table, certificates),
+        &outbox,
+        (listeners, roots),
+    )?;
     control.told(&FromProxy::Ready);
     control.run(&events)
 }
@@ -128,7 +135,7 @@ impl Control {
         hello: &Hello,
         (table, certificates): (Table, BTreeMap<String, Vec<Certificate>>),
         outbox: &Outbox,
-        listeners: Vec<Listener>,
+        (listeners, roots): (Vec<Listener>, Roots),
     ) -> io::Result<Self> {
         let threads =
             std::thread::available_parallelism().map_or(1, |n| n.get().min(limits::THREADS));
@@ -144,6 +151,7 @@ impl Control {
             first,
             outbox.clone(),
             log,
+            roots,
             threads,
             max_connections()?,
         ));

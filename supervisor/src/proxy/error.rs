@@ -32,6 +32,19 @@ pub(super) enum ProxyError {
     BodyNotKept,
     #[error("nothing is here")]
     NotFound,
+    /// A file that we may not read, or that is not where it seems to be.
+    #[error("this file may not be read")]
+    FileForbidden,
+    #[error("files can only be read")]
+    FileReadOnly,
+    /// If-Match or If-Unmodified-Since does not hold.
+    #[error("the file is not as the request expects it to be")]
+    FileChanged,
+    #[error("the file has no such part")]
+    NoSuchRange { length: u64 },
+    /// The system, or this process, cannot open it now.
+    #[error("this file cannot be read at the moment")]
+    FileUnavailable,
     /// The part of the configuration that serves this path cannot be loaded.
     #[error("this part of the site could not be loaded")]
     Unloadable { reason: String },
@@ -80,7 +93,10 @@ impl ProxyError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed | Self::FileReadOnly => StatusCode::METHOD_NOT_ALLOWED,
+            Self::FileForbidden => StatusCode::FORBIDDEN,
+            Self::FileChanged => StatusCode::PRECONDITION_FAILED,
+            Self::NoSuchRange { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
@@ -94,6 +110,7 @@ impl ProxyError {
             | Self::Failed { .. }
             | Self::Deadly { .. }
             | Self::BodyNotKept
+            | Self::FileUnavailable
             | Self::QueueFull
             | Self::QueueTimeout => StatusCode::SERVICE_UNAVAILABLE,
             Self::WorkerGone | Self::BadAnswer => StatusCode::BAD_GATEWAY,
@@ -104,7 +121,9 @@ impl ProxyError {
     /// Seconds after which it makes sense to try again.
     pub(super) fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::QueueFull | Self::QueueTimeout | Self::BodyNotKept => Some(RETRY_SOON),
+            Self::QueueFull | Self::QueueTimeout | Self::BodyNotKept | Self::FileUnavailable => {
+                Some(RETRY_SOON)
+            }
             Self::Failed { retry_after_s } | Self::Deadly { retry_after_s, .. } => {
                 Some((*retry_after_s).max(RETRY_SOON))
             }
@@ -127,6 +146,8 @@ impl ProxyError {
                 | Self::BodyTooLarge
                 | Self::BodyLate
                 | Self::BodyNotKept
+                // Another proxy may be able to.
+                | Self::FileUnavailable
         )
     }
 

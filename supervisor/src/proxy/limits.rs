@@ -38,6 +38,8 @@ pub(super) const POOL_IDLE: Duration = Duration::from_secs(30);
 pub(super) const POOL_AGE: Duration = Duration::from_secs(300);
 /// A request that could not be sent again takes no pooled connection that was idle for longer.
 pub(super) const POOL_SURE: Duration = Duration::from_secs(1);
+/// What an app sends besides the name of a file is read for so long, to use the connection again.
+pub(super) const SENDFILE_REST: Duration = Duration::from_secs(1);
 /// Without a byte in either direction of a tunnel.
 pub(super) const TUNNEL_IDLE: Duration = Duration::from_secs(3600);
 /// Under `debug`, how long an error page waits for the report of the death that it is about.

@@ -6,7 +6,7 @@ use super::body::ResponseBody;
 use super::error::ProxyError;
 use super::error_pages::Page;
 use crate::router::message::Death;
-use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use std::borrow::Cow;
@@ -87,6 +87,14 @@ pub(super) fn failure(
     }
     if *error == ProxyError::MethodNotAllowed {
         headers.insert(ALLOW, HeaderValue::from_static(ALLOWED));
+    }
+    if *error == ProxyError::FileReadOnly {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    if let ProxyError::NoSuchRange { length } = error
+        && let Ok(range) = HeaderValue::try_from(format!("bytes */{length}"))
+    {
+        headers.insert(CONTENT_RANGE, range);
     }
     if error.closes() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

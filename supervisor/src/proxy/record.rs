@@ -155,6 +155,13 @@ impl Record {
         }
     }
 
+    /// What the client is told in the end, where that is not the worker's word.
+    pub(super) fn becomes(&mut self, status: StatusCode) {
+        if let Some(inner) = &mut self.0 {
+            inner.status = status.as_u16();
+        }
+    }
+
     /// These go to the client.
     pub(super) fn fields(&mut self, headers: &HeaderMap) {
         if let Some(inner) = &mut self.0

@@ -8,6 +8,7 @@ use super::compress;
 use super::connection::{ConnectionState, Phase, Refusal};
 use super::error::ProxyError;
 use super::exchange::{Answer, Course, Failed, Finish, Outgoing, acquire, send};
+use super::files;
 use super::framing::{self, Announced};
 use super::hop::{
     Peer, X_REQUEST_ID, announced_trailers, ask_for_trailers, strip_response, takes_trailers,
@@ -204,6 +205,7 @@ async fn forward(
     };
     let mut waiting_since = None;
     let mut held: Option<Lease> = None;
+    let mut conditions = None;
     loop {
         let table = thread.table();
         let asked = RequestTarget {
@@ -234,6 +236,24 @@ async fn forward(
         });
         // Also when it has waited, or is to be repeated: the table may know more by now.
         course.once = judge(app, &course.asked).map_err(|error| failed(error, None))?;
+        if let Some(served) = &app.spec.files {
+            refuse_early(app, client).map_err(|error| failed(error, None))?;
+            course.asked.id = head.headers.get(X_REQUEST_ID).cloned();
+            let asked = files::Asked {
+                head: &head,
+                path_info: &matched.path_info,
+                target: &target,
+                host: client.host(host.as_ref()),
+            };
+            let Course {
+                asked: request,
+                record,
+                ..
+            } = course;
+            return files::answer(conversation, app, served, &asked, request, record)
+                .await
+                .map_err(|error| failed(error, None));
+        }
         if let Some(mut body) = incoming.take() {
             // WSGI has none.
             let trailers = trailers
@@ -252,6 +272,7 @@ async fn forward(
                 ReadAhead::Now
             };
             let body = before_a_worker(thread, body, announced, wait).await?;
+            conditions = (!app.spec.sendfile.is_empty()).then(|| files::conditions(&head.headers));
             let mut headers = std::mem::take(&mut head.headers);
             if !app.answers.compress.codings.is_empty() {
                 wishes.codings = Some(Accepted::by(&headers));
@@ -314,6 +335,15 @@ async fn forward(
             Ok(answer) => {
                 acquit(thread, &table, app, &course.asked);
                 conversation.state.interim_written().await;
+                if let Some(conditions) = &conditions
+                    && files::is_named(answer.response.headers())
+                {
+                    let worker = Some(answer.lease.upstream().id());
+                    let Course { asked, record, .. } = course;
+                    return files::send(conversation, app, answer, conditions, asked, record)
+                        .await
+                        .map_err(|error| failed(error, worker));
+                }
                 let Course { asked, record, .. } = course;
                 return accept_answer(conversation, app, answer, wishes, asked, record)
                     .map_err(|(error, worker)| failed(error, Some(worker)));

@@ -21,7 +21,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,8 +35,6 @@ const NO_ROOM_PAUSE: Duration = Duration::from_millis(10);
 const SHARE_PAUSE: Duration = Duration::from_millis(1);
 /// When the kernel has no descriptor or memory for us.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
-/// How often a thread looks up from its listener: it must notice that the proxy is to stop.
-const ACCEPT_LOOK: Duration = Duration::from_millis(250);
 /// A thread with this many connections more than another leaves new ones to that.
 const SHARE_SLACK: usize = 4;
 
@@ -83,14 +81,19 @@ pub(super) async fn accept(thread: Rc<Thread>, acceptor: Acceptor, info: Listene
     let info = Rc::new(info);
     let greets = info.greeting.comes_first();
     let mut complaints = Complaints::default();
+    let draining = thread.shared.draining();
+    let mut draining = pin!(draining);
+    draining.as_mut().enable();
     while !thread.shared.is_draining() {
         if let Some(pause) = must_pause(&thread) {
             tokio::time::sleep(pause).await;
             continue;
         }
-        let accepted = match tokio::time::timeout(ACCEPT_LOOK, acceptor.accept()).await {
-            Ok(accepted) => accepted,
-            Err(_) => continue,
+        let accepted = tokio::select! {
+            biased;
+            // At once: what comes now is for the next proxy, which may be of another configuration.
+            () = draining.as_mut() => return,
+            accepted = acceptor.accept() => accepted,
         };
         match accepted {
             Ok((socket, peer)) => {

@@ -4,6 +4,7 @@
 use super::access_log::AccessLogger;
 use super::connection::{Clock, ConnectionState, Phase};
 use super::disk::Disk;
+use super::files::Roots;
 use super::inherited::Listener;
 use super::limits;
 use super::outbox::{Event, Outbox};
@@ -21,6 +22,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// What all threads see.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub(super) struct Shared {
     pub(super) table: ArcSwap<Snapshot>,
     pub(super) outbox: Outbox,
     pub(super) log: Option<AccessLogger>,
+    /// The directories that files are served from.
+    pub(super) roots: Roots,
     /// Open client connections, per thread.
     pub(super) open: Vec<AtomicUsize>,
     pub(super) max_open: usize,
@@ -38,6 +43,8 @@ pub(super) struct Shared {
     /// TLS connections that did not come about, since the start.
     pub(super) handshakes_failed: AtomicU64,
     draining: AtomicBool,
+    /// Told to those who accept.
+    drain_begins: Notify,
     /// Idle connections are closed, too.
     hurried: AtomicBool,
 }
@@ -47,6 +54,7 @@ impl Shared {
         first: Snapshot,
         outbox: Outbox,
         log: Option<AccessLogger>,
+        roots: Roots,
         threads: usize,
         max_open: usize,
     ) -> Self {
@@ -54,12 +62,14 @@ impl Shared {
             table: ArcSwap::from_pointee(first),
             outbox,
             log,
+            roots,
             open: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             max_open,
             accepted: AtomicU64::new(0),
             tls: Servers::default(),
             handshakes_failed: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            drain_begins: Notify::new(),
             hurried: AtomicBool::new(false),
         }
     }
@@ -67,12 +77,18 @@ impl Shared {
     /// From now on nothing is accepted, and threads end when their last connection does.
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+        self.drain_begins.notify_waiters();
     }
 
     /// As [`Shared::drain`], and connections on which nothing happens are closed.
     pub(super) fn drain_soon(&self) {
         self.hurried.store(true, Ordering::SeqCst);
         self.drain();
+    }
+
+    /// The moment from which nothing is accepted.
+    pub(super) fn draining(&self) -> Notified<'_> {
+        self.drain_begins.notified()
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -114,7 +130,7 @@ pub(super) struct Thread {
     streams: RefCell<HashMap<u64, Rc<Watched>>>,
     next_stream: Cell<u64>,
     tunnels: Cell<usize>,
-    ended: tokio::sync::Notify,
+    ended: Notify,
 }
 
 impl Thread {
@@ -132,7 +148,7 @@ impl Thread {
             streams: RefCell::default(),
             next_stream: Cell::new(0),
             tunnels: Cell::new(0),
-            ended: tokio::sync::Notify::new(),
+            ended: Notify::new(),
         }
     }
 

@@ -9,7 +9,7 @@ use super::limits::ClientLimits;
 use super::redirect::Redirect;
 use super::traffic::Traffic;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -50,6 +50,9 @@ pub struct Hello {
     /// Become this user before anything else; none when the supervisor is not privileged.
     pub run_as: Option<RunAs>,
     pub access_log: AccessLog,
+    /// The directories that files are served from, absolute.
+    #[serde(default)]
+    pub directories: BTreeSet<PathBuf>,
 }
 
 /// Numeric identity to switch to.
@@ -217,6 +220,30 @@ pub struct App {
     /// Requests that were in flight when a worker died; mostly none.
     #[serde(default)]
     pub suspects: Vec<Suspect>,
+    /// Where the files are that answers may name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sendfile: Vec<Sendfile>,
+    /// Served by the proxy itself: there are no workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<StaticFiles>,
+}
+
+/// A directory whose files the answers of an app may name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sendfile {
+    /// Of the values of `X-Accel-Redirect` that lead there. None: only `X-Sendfile` does.
+    pub prefix: Option<String>,
+    /// Absolute; one of [`Hello::directories`].
+    pub directory: PathBuf,
+}
+
+/// A directory whose files are an app, as `paste.urlparser.StaticURLParser` has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaticFiles {
+    /// Absolute; one of [`Hello::directories`].
+    pub root: PathBuf,
+    /// Seconds for Cache-Control and Expires, above 0.
+    pub cache_max_age: Option<u64>,
 }
 
 /// An app that is closed to clients.
@@ -331,6 +358,8 @@ pub enum FromProxy {
         method: String,
         path: String,
     },
+    /// A directory of [`Hello::directories`] is another one by now, which this proxy may not read. At most once a second.
+    DirectoryReplaced { directory: PathBuf },
     /// Once a second while anything changed; sooner while requests wait for an app that scales.
     Stats(Stats),
 }

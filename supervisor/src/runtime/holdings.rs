@@ -7,6 +7,7 @@ use crate::confine::cgroup::{self, Stranger};
 use crate::control;
 use crate::logs;
 use crate::manager::Inherited;
+use crate::plan::identity::{self, System};
 use crate::plan::spec::{Plan, User};
 use crate::supervise::access_log;
 use crate::supervise::bind::{Binder, Bound, Keeping, equip};
@@ -80,7 +81,7 @@ impl Holdings {
         let unused = binder.unused(&listeners);
         plan.warnings
             .extend(unused_sockets(&serve.complaints, &unused));
-        let proxy_uid = proxy_uid();
+        let proxy_uid = identity::of_proxy(&System);
         if let Some(uid) = proxy_uid {
             run_dir.share_with_proxy(uid)?;
         }
@@ -127,7 +128,7 @@ impl Holdings {
             control: descriptors.take(surroundings.control)?.into(),
             pid_file,
             log: None,
-            proxy_uid: proxy_uid(),
+            proxy_uid: identity::of_proxy(&System),
             strangers: Vec::new(),
             predecessor: Some((state.version, driver, descriptors)),
         })
@@ -160,14 +161,4 @@ fn unused_sockets(complaints: &[String], unused: &[(String, String)]) -> Vec<Pro
         Problem::new("Warning", what).hint(hint)
     });
     complaints.chain(unused).collect()
-}
-
-/// The proxy runs without privileges: as `nobody`, when we are root.
-fn proxy_uid() -> Option<u32> {
-    const NOBODY: u32 = 65534;
-    if !nix::unistd::geteuid().is_root() {
-        return None;
-    }
-    let nobody = nix::unistd::User::from_name("nobody").ok().flatten();
-    Some(nobody.map_or(NOBODY, |user| user.uid.as_raw()))
 }

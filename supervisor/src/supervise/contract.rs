@@ -40,7 +40,7 @@ pub(super) fn argv(seat: Seat, placeholders: &Placeholders) -> Vec<String> {
             .iter()
             .map(|arg| fill(arg, seat, placeholders))
             .collect(),
-        AppKind::Upstream { .. } => Vec::new(),
+        AppKind::Upstream { .. } | AppKind::Static(_) => Vec::new(),
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) fn template_argv(seat: Seat) -> Vec<String> {
         AppKind::Python { interpreter, .. } => {
             python_argv(interpreter, format!("{}:preload", seat.app.name))
         }
-        AppKind::Exec { .. } | AppKind::Upstream { .. } => Vec::new(),
+        AppKind::Exec { .. } | AppKind::Upstream { .. } | AppKind::Static(_) => Vec::new(),
     }
 }
 
@@ -193,7 +193,7 @@ pub(super) fn configuration(
             )
         }
         AppKind::Exec { node, .. } => (Some(node), None),
-        AppKind::Upstream { .. } => (None, None),
+        AppKind::Upstream { .. } | AppKind::Static(_) => (None, None),
     };
     serde_json::to_vec(&Configuration {
         contract: CONTRACT,

@@ -390,7 +390,7 @@ fn start_keeper(
         memory_file("paster-config", &configuration).map_err(step("its configuration"))?;
     let host = match seat.app.kind {
         AppKind::Python { .. } => memory_file("paster-host", &python_host::bundle()),
-        AppKind::Exec { .. } | AppKind::Upstream { .. } => nothing(),
+        AppKind::Exec { .. } | AppKind::Upstream { .. } | AppKind::Static(_) => nothing(),
     };
     let host = host.map_err(step("the Python host"))?;
     let output = attach(site, seat, id, stdout, stderr)?;
@@ -568,7 +568,7 @@ impl Place {
     ) -> io::Result<Place> {
         let uses = |what: &str| match &app.kind {
             AppKind::Exec { argv, .. } => argv.iter().any(|arg| arg.contains(what)),
-            AppKind::Python { .. } | AppKind::Upstream { .. } => false,
+            AppKind::Python { .. } | AppKind::Upstream { .. } | AppKind::Static(_) => false,
         };
         if uses("{port}") {
             let port = free_port()?;

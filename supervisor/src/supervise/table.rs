@@ -52,7 +52,7 @@ fn app(view: &AppView) -> App {
                 max_in_flight,
             }]
         }
-        AppKind::Upstream { .. } => Vec::new(),
+        AppKind::Upstream { .. } | AppKind::Static(_) => Vec::new(),
         AppKind::Python { .. } | AppKind::Exec { .. } => ready_workers(view, max_in_flight),
     };
     App {
@@ -71,6 +71,11 @@ fn app(view: &AppView) -> App {
         scales: settings.most_processes() > settings.processes,
         last_death: view.last_death.cloned(),
         suspects: view.suspects.clone(),
+        sendfile: settings.sendfile.clone(),
+        files: match &view.spec.kind {
+            AppKind::Static(files) => Some(files.clone()),
+            AppKind::Python { .. } | AppKind::Exec { .. } | AppKind::Upstream { .. } => None,
+        },
     }
 }
 

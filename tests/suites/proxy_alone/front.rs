@@ -93,6 +93,7 @@ impl Front {
             }],
             run_as: None,
             access_log,
+            directories: Default::default(),
         }));
         front.send(&ToProxy::Table(table));
         front.wait_for("ready", |message| *message == FromProxy::Ready);
@@ -221,6 +222,8 @@ pub(crate) fn app(workers: Vec<Worker>) -> App {
         scales: false,
         last_death: None,
         suspects: Vec::new(),
+        sendfile: Vec::new(),
+        files: None,
     }
 }
 

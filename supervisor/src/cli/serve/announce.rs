@@ -31,6 +31,7 @@ pub(super) fn announce(args: &ServeArgs, config: &str, log: Option<&Path>, start
     for (app, mount) in started.plan.apps.values().zip(&mounts) {
         let workers = match &app.kind {
             AppKind::Upstream { .. } => "runs elsewhere".to_owned(),
+            AppKind::Static(_) => "served by the proxy".to_owned(),
             AppKind::Python { .. } | AppKind::Exec { .. } => format!(
                 "{} × {}",
                 plural(app.settings.processes, "process", "processes"),
@@ -41,6 +42,7 @@ pub(super) fn announce(args: &ServeArgs, config: &str, log: Option<&Path>, start
             AppKind::Python { .. } => "python".to_owned(),
             AppKind::Exec { argv, .. } => program_name(argv),
             AppKind::Upstream { .. } => "upstream".to_owned(),
+            AppKind::Static(_) => "files".to_owned(),
         };
         lines.push(format!(
             "  {mount:mount_width$}  {:name_width$}  {kind}, {workers}",
@@ -89,9 +91,7 @@ fn root_note(plan: &Plan) -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
         return None;
     }
-    let is_root = |app: &&AppSpec| {
-        app.settings.user.is_none() && !matches!(app.kind, AppKind::Upstream { .. })
-    };
+    let is_root = |app: &&AppSpec| app.settings.user.is_none() && app.kind.has_workers();
     let count = plan.apps.values().filter(is_root).count();
     (count > 0).then(|| {
         let apps = plural(

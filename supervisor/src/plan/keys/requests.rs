@@ -3,10 +3,29 @@
 use super::{Key, Scope, StripPrefix};
 use crate::plan::networks;
 use crate::plan::units::{show_size, switch};
-use crate::plan::values::{optional_size, sampled_share, show_sampled_share};
+use crate::plan::values::{
+    optional_size, sampled_share, sendfile, show_sampled_share, show_sendfile,
+};
 use crate::router::message::Handover;
 
 pub(super) static KEYS: &[Key] = &[
+    app_switch!(
+        "static",
+        native_static,
+        "on",
+        "an app of `egg:Paste#static` is served by the proxy itself, without a process; `off`: by workers"
+    ),
+    Key {
+        name: "sendfile",
+        scope: Scope::App,
+        default: "off",
+        about: "directories of files that an answer may name in `X-Sendfile`; `/PREFIX/=DIRECTORY` also in `X-Accel-Redirect`",
+        set: |draft, text, here| {
+            draft.settings.sendfile = sendfile(text, here)?;
+            Ok(())
+        },
+        show: |view| Some(show_sendfile(&view.settings.sendfile)),
+    },
     Key {
         name: "request_buffering",
         scope: Scope::App,

@@ -1,6 +1,7 @@
 use super::*;
 use crate::plan::spec::Readiness;
-use crate::plan::values::{show_cpus, show_paths, show_patterns};
+use crate::plan::values::{show_cpus, show_paths, show_patterns, show_sendfile};
+use crate::router::message::Sendfile;
 use std::collections::BTreeMap;
 
 fn read(name: &str, text: &str) -> Result<Draft, String> {
@@ -141,6 +142,26 @@ fn cpus_are_numbers_or_per_cent() {
     for shown in ["0.5", "1.5", "2", "0.01", "10"] {
         let thousandths = cpu(shown).expect(shown).expect(shown);
         assert_eq!(show_cpus(thousandths), shown);
+    }
+}
+
+#[test]
+fn directories_of_files_that_are_named() {
+    let sendfile = |text: &str| read("sendfile", text).map(|d| d.settings.sendfile);
+    let entry = |prefix: Option<&str>, directory: &str| Sendfile {
+        prefix: prefix.map(str::to_owned),
+        directory: directory.into(),
+    };
+    let expected = vec![
+        entry(None, "/srv/private"),
+        entry(Some("/in/"), "/srv/site/a b"),
+    ];
+    let text = "/srv/x/../private/ '/in/=a b'";
+    assert_eq!(sendfile(text), Ok(expected.clone()));
+    assert_eq!(sendfile(&show_sendfile(&expected)), Ok(expected));
+    assert_eq!(sendfile("off"), Ok(vec![]));
+    for text in ["", "in/=/srv", "/in/=", "'/srv"] {
+        assert!(sendfile(text).is_err(), "{text}");
     }
 }
 

@@ -6,7 +6,7 @@ use super::shutdown::Phase;
 use super::waiters::{Goal, GoalKind, IsReload, Waiter, result};
 use crate::config::problem::Problem;
 use crate::control::protocol::{Answer, Command};
-use crate::plan::spec::{AppKind, AppSpec};
+use crate::plan::spec::AppSpec;
 use crate::supervise::machine::{AppState, Event};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::oneshot;
@@ -240,8 +240,8 @@ impl Driver {
     /// What the plan says now: also after a reload whose rollout failed.
     pub(super) fn roll_out_planned(&self, name: &str, action: &'static str) -> Decision {
         match self.wanted_spec(name) {
-            // Nothing of an upstream runs here; only a stop by hand can be ended.
-            Some(spec) if matches!(spec.kind, AppKind::Upstream { .. }) => Decision::Resume,
+            // Nothing of it runs here; only a stop by hand can be ended.
+            Some(spec) if !spec.kind.has_workers() => Decision::Resume,
             Some(spec) => Decision::RollOut {
                 spec: Box::new(spec),
                 action,

@@ -219,6 +219,7 @@ impl Driver {
                 .collect(),
             run_as: self.site.proxy_uid.map(|uid| RunAs { uid, gid: uid }),
             access_log: self.plan.access_log.clone(),
+            directories: self.plan.directories(),
         };
         let instance = self.proxies.next_instance;
         self.proxies.next_instance += 1;

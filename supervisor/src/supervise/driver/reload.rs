@@ -11,7 +11,7 @@ use crate::control::kinds;
 use crate::control::protocol::Answer;
 use crate::logs;
 use crate::plan::diff;
-use crate::plan::spec::{AppKind, AppSpec, Endpoint, Listen, Plan};
+use crate::plan::spec::{AppSpec, Endpoint, Listen, Plan};
 use crate::supervise::access_log;
 use crate::supervise::bind::{Bound, equip};
 use crate::supervise::machine::Event;
@@ -41,10 +41,6 @@ fn setup_problem(error: &str) -> Problem {
         Some((what, hint)) => Problem::new("Refused", what).hint(hint),
         None => Problem::new("Refused", error),
     }
-}
-
-fn is_upstream(spec: &AppSpec) -> bool {
-    matches!(spec.kind, AppKind::Upstream { .. })
 }
 
 impl Reading {
@@ -151,7 +147,7 @@ impl Driver {
         }
         for name in changes.changed.iter().cloned() {
             let decision = match self.wanted_spec(&name) {
-                Some(spec) if self.runs_elsewhere(&name) || is_upstream(&spec) => {
+                Some(spec) if !self.has_workers(&name) || !spec.kind.has_workers() => {
                     let stopped = self.is_stopped(&name);
                     self.exchange(&name, stopped);
                     match stopped {
@@ -170,7 +166,7 @@ impl Driver {
                 decisions.push((name, Decision::Update(Box::new(spec))));
             }
         }
-        if changes.listeners_changed || changes.access_log_changed {
+        if changes.listeners_changed || changes.access_log_changed || changes.directories_changed {
             let wanted = &self.plan.listen;
             let is_wanted =
                 |listen: &Listen| wanted.iter().any(|endpoint| endpoint.listen == *listen);
@@ -214,13 +210,13 @@ impl Driver {
         self.carry_out_decisions(decisions, asked, IsReload::Yes);
     }
 
-    fn runs_elsewhere(&self, name: &str) -> bool {
+    fn has_workers(&self, name: &str) -> bool {
         let app = self.numbers.get(name).and_then(|n| self.apps.get(n));
-        app.is_some_and(|app| is_upstream(app.newest_spec()))
+        app.is_none_or(|app| app.newest_spec().kind.has_workers())
     }
 
-    /// A server that runs elsewhere has nothing that could be rolled out, and proxies know it by its number: another
-    /// address, or workers instead, are another app of the same name.
+    /// A server that runs elsewhere has nothing that could be rolled out, nor have files, and proxies know an upstream by its
+    /// number: another address, or workers instead, are another app of the same name.
     fn exchange(&mut self, name: &str, stopped: bool) {
         let number = self.numbers.get(name).copied();
         let before = number.and_then(|number| self.apps.get_mut(&number));

@@ -93,6 +93,9 @@ impl Driver {
             if matches!(spec.kind, AppKind::Upstream { .. }) {
                 let why = format!("`{name}` runs elsewhere: it has no workers here");
                 errors.push(refused(why));
+            } else if !spec.kind.has_workers() {
+                let why = format!("`{name}` is served by the proxy itself: it has no workers");
+                errors.push(refused(why));
             } else if *processes == 0 {
                 let why = format!("`{name}` cannot be scaled to no worker at all");
                 errors.push(refused(why).hint(format!("`paster stop CONFIG {name}` stops it")));
@@ -110,7 +113,7 @@ impl Driver {
             .numbers
             .values()
             .filter_map(|number| Some((*number, self.apps.get(number)?)))
-            .filter(|(_, app)| !matches!(app.spec.kind, AppKind::Upstream { .. }))
+            .filter(|(_, app)| app.spec.kind.has_workers())
             .map(|(number, app)| {
                 let wanted = app.processes().saturating_add_signed(by);
                 let serves = matches!(app.machine.state(), AppState::Ready | AppState::Degraded);

@@ -9,7 +9,6 @@ use crate::control::protocol::{
 };
 use crate::control::traffic::TrafficStatus;
 use crate::logs;
-use crate::plan::spec::AppKind;
 use crate::reports::report::seconds;
 use crate::supervise::machine::{AppState, Worker, WorkerId, WorkerState};
 use crate::sys::usage;
@@ -179,7 +178,7 @@ impl Driver {
         if !matches!(state, AppState::Ready | AppState::Degraded) {
             return state;
         }
-        if matches!(app.spec.kind, AppKind::Upstream { .. }) {
+        if !app.spec.kind.has_workers() {
             let known = app
                 .first_table
                 .is_some_and(|table| self.proxies.has_been_applied(table));

@@ -147,7 +147,7 @@ impl Driver {
         let name = &app.spec.name;
         let address = match &app.spec.kind {
             AppKind::Upstream { address } => Some(address.to_string()),
-            AppKind::Python { .. } | AppKind::Exec { .. } => None,
+            AppKind::Python { .. } | AppKind::Exec { .. } | AppKind::Static(_) => None,
         };
         let live = app.live.get(&worker);
         tracing::warn!(

@@ -1,10 +1,10 @@
 //! From settings to what the state machine goes by.
 
-use crate::plan::spec::{AppKind, AppSpec, Settings};
+use crate::plan::spec::{AppSpec, Settings};
 use crate::supervise::backoff::BackoffPolicy;
 use crate::supervise::machine::Policy;
 
-/// What the state machine must know of an app. An upstream has no processes.
+/// What the state machine must know of an app. An upstream has no processes, nor have files.
 pub(super) fn policy(spec: &AppSpec) -> Policy {
     let Settings {
         processes,
@@ -20,8 +20,8 @@ pub(super) fn policy(spec: &AppSpec) -> Policy {
         scale_down_after,
         ..
     } = spec.settings;
-    let is_upstream = matches!(spec.kind, AppKind::Upstream { .. });
-    let processes_if_any = |processes| if is_upstream { 0 } else { processes };
+    let has_workers = spec.kind.has_workers();
+    let processes_if_any = |processes| if has_workers { processes } else { 0 };
     Policy {
         processes: processes_if_any(processes),
         health: spec.settings.health_path.is_some(),
@@ -33,7 +33,7 @@ pub(super) fn policy(spec: &AppSpec) -> Policy {
         drain_timeout,
         stop_timeout,
         restart,
-        idle_timeout,
+        idle_timeout: idle_timeout.filter(|_| has_workers),
         watchdog,
         max_lifetime,
         backoff: BackoffPolicy {

@@ -6,12 +6,12 @@ use super::AppRun;
 use super::policy::policy;
 use crate::control::kinds;
 use crate::plan::diff;
-use crate::plan::spec::{AppKind, AppSpec};
+use crate::plan::spec::AppSpec;
 use crate::supervise::machine::{AppState, Event};
 
 /// It has workers, which may print something.
 fn has_log(app: &AppSpec) -> bool {
-    !matches!(app.kind, AppKind::Upstream { .. })
+    app.kind.has_workers()
 }
 
 impl Driver {

@@ -53,6 +53,16 @@ impl Driver {
             FromProxy::Answered { app, method, path } => {
                 self.request_answered(&app, &method, &path);
             }
+            FromProxy::DirectoryReplaced { directory } => {
+                // It is told again if this comes too soon.
+                if !proxy.retiring && proxy.started.elapsed() >= SHORT_LIFE {
+                    tracing::info!(
+                        directory = %directory.display(),
+                        "a directory of static files was replaced; so is the proxy, to be let into the new one"
+                    );
+                    self.replace_proxy();
+                }
+            }
             FromProxy::Wanted { app } => {
                 if let Some(number) = self.numbers.get(&app).copied() {
                     self.step(number, Event::Wanted);

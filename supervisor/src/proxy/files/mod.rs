@@ -1,0 +1,251 @@
+//! Files that the proxy sends itself: apps of `egg:Paste#static`, and what other apps name in `X-Sendfile` (`sendfile`).
+//!
+//! ```text
+//! path ──▶ lookup (roots) ──▶ coding ──▶ validators ──▶ range ──▶ body
+//! which    opened below its   a smaller   304, 412      206, 416  as fast as the
+//! file     directory, only    copy of it                          client takes it
+//! ```
+//!
+//! No disk keeps a request thread: what is in the caches of the kernel is opened (`RESOLVE_CACHED`) and read (`RWF_NOWAIT`) at
+//! once, all else by the thread for files (`disk`).
+
+mod body;
+mod coding;
+mod content;
+mod lookup;
+mod media;
+mod path;
+mod range;
+mod roots;
+mod sendfile;
+mod validators;
+
+pub(super) use body::FileBody;
+pub(super) use roots::Roots;
+pub(super) use sendfile::{conditions, is_named, send};
+
+use super::accept_encoding::Accepted;
+use super::asked;
+use super::body::ResponseBody;
+use super::error::ProxyError;
+use super::exchange::Finish;
+use super::record::Record;
+use super::request::Conversation;
+use super::snapshot::App;
+use super::thread::Thread;
+use crate::router::answers::Coding;
+use crate::router::message::{FromProxy, StaticFiles};
+use content::{Content, put};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED,
+    LOCATION, VARY,
+};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use lookup::{Found, Lookup, Miss, Opened};
+use path::Wanted;
+use roots::Root;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use validators::{Judgement, Validators};
+
+/// A request for a file.
+pub(super) struct Asked<'a> {
+    pub(super) head: &'a http::request::Parts,
+    pub(super) path_info: &'a [u8],
+    pub(super) target: &'a PathAndQuery,
+    /// That the client means.
+    pub(super) host: Option<&'a HeaderValue>,
+}
+
+/// Where the proxy cannot serve a file, but another could.
+const HINT: &str = "let others read it, or let a worker serve it: `static = off`";
+
+/// Answers as `paste.urlparser.StaticURLParser` does; docs/proxy.md says what is done better.
+///
+/// # Errors
+/// There is no such file, or it cannot be had: whatever is not a file or a redirection.
+pub(super) async fn answer(
+    conversation: &Conversation,
+    app: &App,
+    files: &StaticFiles,
+    asked: &Asked<'_>,
+    request: asked::Asked,
+    record: &mut Record,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let thread = &conversation.thread;
+    record.has_id(request.id.as_ref());
+    let root = directory(thread, &files.root).await?;
+    let (head, content) = match path::wanted(asked.path_info) {
+        Wanted::Redirection => to_directory(conversation, asked),
+        Wanted::Below(wanted) => {
+            let accepted = Accepted::by(&asked.head.headers);
+            match find(thread, &root, wanted, accepted, HINT).await? {
+                Found::Directory => to_directory(conversation, asked),
+                Found::File(opened) => {
+                    let max_age = files.cache_max_age;
+                    represent(opened, &asked.head.method, &asked.head.headers, max_age)?
+                }
+            }
+        }
+    };
+    let in_memory = root.in_memory();
+    let sent = (head, content, in_memory);
+    Ok(finish(conversation, app, sent, request, record))
+}
+
+/// The answer, as it goes to the client: the rules for its fields apply, and its end is that of the request.
+fn finish(
+    conversation: &Conversation,
+    app: &App,
+    (mut response, content, in_memory): (Response<()>, Option<Content>, bool),
+    asked: asked::Asked,
+    record: &mut Record,
+) -> Response<ResponseBody> {
+    app.answers.headers.apply(response.headers_mut());
+    record.becomes(response.status());
+    record.fields(response.headers());
+    let finish = Finish {
+        thread: Rc::clone(&conversation.thread),
+        state: Arc::clone(&conversation.state),
+        connection: None,
+        lease: None,
+        asked,
+        record: record.take(),
+    };
+    let body = match content {
+        None => {
+            finish.complete();
+            ResponseBody::Empty
+        }
+        Some(content) => FileBody::start(content, in_memory, finish),
+    };
+    let (head, ()) = response.into_parts();
+    Response::from_parts(head, body)
+}
+
+/// The directory, if it is still the one that this process may read.
+async fn directory(thread: &Thread, path: &Path) -> Result<Arc<Root>, ProxyError> {
+    // A table that is newer than this process: the next proxy knows it.
+    let root = thread.shared.roots.get(path);
+    let root = Arc::clone(root.ok_or(ProxyError::FileUnavailable)?);
+    if root.is_to_be_looked_at() {
+        let looked_at = Arc::clone(&root);
+        let replaced = thread.disk.run(move || Ok(looked_at.look_at())).await;
+        if replaced.is_ok_and(|replaced| replaced) {
+            let directory = path.to_owned();
+            let told = FromProxy::DirectoryReplaced { directory };
+            thread.shared.outbox.tell_if_room(told);
+        }
+    }
+    match root.was_replaced() {
+        true => Err(ProxyError::FileUnavailable),
+        false => Ok(root),
+    }
+}
+
+/// Opens what is wanted, or says why not, with a `hint` where it should be possible: at once, if the kernel has the way to it in its caches.
+async fn find(
+    thread: &Thread,
+    root: &Arc<Root>,
+    wanted: path::Below,
+    accepted: Accepted,
+    hint: &'static str,
+) -> Result<Found, ProxyError> {
+    let at_once = lookup::look(root, &wanted, accepted, root.quick_lookup());
+    let found = match at_once {
+        Err(Miss::NotCached) => {
+            let (root, wanted) = (Arc::clone(root), wanted.clone());
+            let look = move || Ok(lookup::look(&root, &wanted, accepted, Lookup::Complete));
+            thread
+                .disk
+                .run(look)
+                .await
+                .unwrap_or_else(|error| Err(Miss::Failed(error)))
+        }
+        found => found,
+    };
+    found.map_err(|miss| {
+        let (error, why) = match miss {
+            Miss::NotFound => return ProxyError::NotFound,
+            Miss::Outside => (
+                ProxyError::FileForbidden,
+                "a symbolic link leads out of the directory".to_owned(),
+            ),
+            Miss::Denied => (
+                ProxyError::FileForbidden,
+                "the user of the proxy may not read it".to_owned(),
+            ),
+            Miss::NotCached => (ProxyError::FileUnavailable, "directories are being moved".to_owned()),
+            Miss::Failed(error) => (ProxyError::FileUnavailable, error.to_string()),
+        };
+        if thread.disk.may_complain() {
+            let path = String::from_utf8_lossy(wanted.path());
+            tracing::warn!(directory = %root.path().display(), %path, error = why, hint, "a file cannot be served");
+        }
+        error
+    })
+}
+
+/// A directory without its slash: links in its index would be wrong.
+fn to_directory(conversation: &Conversation, asked: &Asked<'_>) -> (Response<()>, Option<Content>) {
+    let mut location = conversation.info.scheme.clone().into_bytes();
+    location.extend_from_slice(b"://");
+    location.extend_from_slice(asked.host.map_or(b"", HeaderValue::as_bytes));
+    location.extend_from_slice(asked.target.path().as_bytes());
+    location.push(b'/');
+    if let Some(query) = asked.target.query() {
+        location.push(b'?');
+        location.extend_from_slice(query.as_bytes());
+    }
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    if let Ok(location) = HeaderValue::from_bytes(&location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    (response, None)
+}
+
+/// The answer that a file is, to this method and these conditions.
+fn represent(
+    opened: Opened,
+    method: &Method,
+    asked: &HeaderMap,
+    max_age: Option<u64>,
+) -> Result<(Response<()>, Option<Content>), ProxyError> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Err(ProxyError::FileReadOnly);
+    }
+    let validators = Validators::of(&opened);
+    let mut response = Response::new(());
+    let headers = response.headers_mut();
+    headers.insert(ETAG, validators.etag());
+    if opened.coding.is_some() {
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    if let Some(seconds) = max_age {
+        put(headers, CACHE_CONTROL, format!("public, max-age={seconds}"));
+        let expires = SystemTime::now().checked_add(Duration::from_secs(seconds));
+        let expires = expires.and_then(validators::http_date);
+        headers.extend(expires.map(|expires| (EXPIRES, expires)));
+    }
+    match validators.judge(asked) {
+        Judgement::Failed => return Err(ProxyError::FileChanged),
+        Judgement::NotModified => {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return Ok((response, None));
+        }
+        Judgement::Proceed => {}
+    }
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(opened.media.kind));
+    let coding = opened.coding.map(Coding::token);
+    if let Some(coding) = coding.or(opened.media.coding) {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+    }
+    headers.extend(validators.last_modified().map(|at| (LAST_MODIFIED, at)));
+    let content = content::content(opened, &validators, method, asked, &mut response)?;
+    Ok((response, content))
+}

@@ -1,0 +1,208 @@
+//! `sendfile`: apps say which file it is, and the proxy sends it.
+
+use crate::harness::http::Response;
+use crate::harness::{Paster, Site};
+use std::fs::File;
+use std::os::unix::fs::symlink;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// An app that answers with the fields that the query names, and text.
+const APP: &str = r#"
+from urllib.parse import parse_qsl
+
+
+def factory(global_conf, **local_conf):
+    def app(environ, start_response):
+        query = dict(parse_qsl(environ["QUERY_STRING"]))
+        status = query.pop("status", "200 OK")
+        headers = [("Content-Type", "text/x-own"), ("Set-Cookie", "a=b"), ("Content-Length", "4")]
+        if query.pop("untyped", None):
+            del headers[0]
+        start_response(status, headers + list(query.items()))
+        return [b"text"]
+    return app
+"#;
+
+const DATE: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
+
+/// An app at `/`, and files in `private`.
+fn site(sendfile: &str) -> Site {
+    let site = Site::new()
+        .python("app", "/", APP)
+        .policy("app", &format!("sendfile = {sendfile}"))
+        .file("private/ten.txt", "0123456789")
+        .file("private/a b.txt", "space")
+        .file("secret.txt", "secret");
+    let ten = File::options()
+        .write(true)
+        .open(site.path("private/ten.txt"));
+    let time = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    ten.and_then(|ten| ten.set_modified(time))
+        .expect("our own file");
+    site
+}
+
+/// The query by which the app names a file of the site.
+fn named(paster: &Paster, file: &str) -> String {
+    format!("/?X-Sendfile={}", paster.site().path(file).display())
+}
+
+#[track_caller]
+fn ask(paster: &Paster, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+    let answer = paster.connect().request(method, path, headers, b"");
+    answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+}
+
+#[test]
+fn without_the_setting_nothing_is_touched() {
+    let paster = site("off").serve();
+    let response = paster.get("/?X-Sendfile=/etc/passwd");
+    assert_eq!(response.text(), "text");
+    assert_eq!(response.header("x-sendfile"), Some("/etc/passwd"));
+}
+
+#[test]
+fn the_file_is_sent_with_the_fields_of_the_app() {
+    let paster = site("private").serve();
+    let ten = named(&paster, "private/ten.txt");
+    let response = paster.get(&ten);
+    assert_eq!(
+        (response.status, response.text().as_str()),
+        (200, "0123456789")
+    );
+    for (name, value) in [
+        ("content-type", Some("text/x-own")),
+        ("set-cookie", Some("a=b")),
+        ("content-length", Some("10")),
+        ("last-modified", Some(DATE)),
+        ("accept-ranges", Some("bytes")),
+        ("x-sendfile", None),
+    ] {
+        assert_eq!(response.header(name), value, "{name}: {response:?}");
+    }
+    let tag = response.header("etag").expect("a tag").to_owned();
+    let part = ask(&paster, "GET", &ten, &[("Range", "bytes=2-3")]);
+    assert_eq!((part.status, part.text().as_str()), (206, "23"));
+    assert_eq!(part.header("content-range"), Some("bytes 2-3/10"));
+    let several = ask(&paster, "GET", &ten, &[("Range", "bytes=0-0,9-9")]);
+    assert!(
+        several
+            .text()
+            .contains("Content-Type: text/x-own\r\nContent-Range: bytes 9-9/10\r\n\r\n9")
+    );
+    for field in [("If-None-Match", tag.as_str()), ("If-Modified-Since", DATE)] {
+        let same = ask(&paster, "GET", &ten, &[field]);
+        assert_eq!((same.status, same.body.len()), (304, 0), "{field:?}");
+        assert!(same.header("x-sendfile").is_none());
+    }
+    let head = ask(&paster, "HEAD", &ten, &[]);
+    assert_eq!(
+        (head.status, head.header("content-length")),
+        (200, Some("10"))
+    );
+    let post = ask(&paster, "POST", &ten, &[("Range", "bytes=2-3")]);
+    assert_eq!((post.status, post.text().as_str()), (200, "0123456789"));
+    let page = paster.get(&format!("{ten}&status=404+Not+Found"));
+    assert_eq!((page.status, page.text().as_str()), (404, "0123456789"));
+    let untyped = paster.get(&format!("{ten}&untyped=1"));
+    assert_eq!(untyped.header("content-type"), Some("text/plain"));
+}
+
+#[test]
+fn what_the_app_says_of_the_file_counts() {
+    let paster = site("private").serve();
+    let ten = format!("{}&ETag=W/%22mine%22", named(&paster, "private/ten.txt"));
+    let response = paster.get(&ten);
+    assert_eq!(response.header("etag"), Some("W/\"mine\""));
+    let status = |fields: &[(&str, &str)]| ask(&paster, "GET", &ten, fields).status;
+    assert_eq!(status(&[("If-None-Match", "\"mine\"")]), 304);
+    assert_eq!(
+        status(&[("If-Range", "W/\"mine\""), ("Range", "bytes=0-1")]),
+        200
+    );
+    // One that has looked at the range itself, as Werkzeug does.
+    let partial = format!("{ten}&status=206+Partial+Content&Content-Range=bytes+0-1/10");
+    let part = ask(&paster, "GET", &partial, &[("Range", "bytes=0-1")]);
+    assert_eq!((part.status, part.text().as_str()), (206, "01"));
+    assert_eq!(ask(&paster, "GET", &partial, &[]).status, 200);
+    let unchanged = paster.get(&format!("{ten}&status=304+Not+Modified"));
+    assert_eq!(
+        (unchanged.status, unchanged.header("x-sendfile")),
+        (304, None)
+    );
+}
+
+#[test]
+fn files_are_named_as_nginx_has_it() {
+    let paster = site("/in/=private").serve();
+    let get = |value: &str| paster.get(&format!("/?X-Accel-Redirect={value}"));
+    assert_eq!(get("/in/ten.txt").text(), "0123456789");
+    assert_eq!(get("/in/a%2520b.txt").text(), "space");
+    assert_eq!(get("/in/missing").status, 404);
+    assert_eq!(
+        paster.text(&named(&paster, "private/ten.txt")),
+        "0123456789"
+    );
+    paster.expect_log("an app names a file that is in no directory of its `sendfile`");
+    assert_eq!(get("/elsewhere/ten.txt").status, 502);
+}
+
+#[test]
+fn nothing_outside_is_sent() {
+    let site = site("private");
+    symlink("../secret.txt", site.path("private/out.txt")).expect("linked");
+    let paster = site.serve();
+    paster.expect_log("an app names a file that is in no directory of its `sendfile`");
+    paster.allow_log("a file cannot be served");
+    for (file, status) in [
+        ("secret.txt", 502),
+        ("private/../secret.txt", 502),
+        ("private/out.txt", 502),
+        ("private-not/ten.txt", 502),
+        ("private", 502),
+        ("private/", 502),
+        ("private/missing", 404),
+    ] {
+        let response = paster.get(&named(&paster, file));
+        assert_eq!(response.status, status, "{file}: {response:?}");
+        assert!(!response.text().contains("secret"));
+    }
+    assert_eq!(paster.get("/?X-Sendfile=private/ten.txt").status, 502);
+}
+
+#[test]
+fn the_worker_is_free_while_the_client_reads() {
+    let site = site("private").policy("app", "threads = 1");
+    let large = File::create(site.path("private/large.bin")).expect("our own file");
+    large.set_len(1 << 30).expect("a file of holes");
+    let paster = site.serve();
+    let mut slow = paster.connect();
+    let path = named(&paster, "private/large.bin");
+    slow.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())
+        .expect("sent");
+    let head = slow.head().expect("a head");
+    assert_eq!(head.header("content-length"), Some("1073741824"));
+    for _ in 0..3 {
+        assert_eq!(paster.text("/"), "text");
+    }
+    assert!(
+        slow.bytes(1 << 20)
+            .expect("it goes on")
+            .iter()
+            .all(|&byte| byte == 0)
+    );
+}
+
+#[test]
+fn a_reload_changes_the_directories() {
+    let mut paster = site("off").file("more/ten.txt", "more").serve();
+    let pid = paster.status().app("app").pid();
+    paster.edit(|site| site.policy("app", "sendfile = private more"));
+    paster.command(&["reload"]).succeeded();
+    assert_eq!(paster.text(&named(&paster, "more/ten.txt")), "more");
+    assert_eq!(
+        paster.status().app("app").pid(),
+        pid,
+        "no worker is restarted"
+    );
+}
