@@ -444,6 +444,7 @@ fn a_template_that_hangs_is_replaced() {
     paster.expect_log("worker not ready in time");
     paster.expect_log("the process that workers are forked from was killed by signal 9");
     paster.expect_death("was killed by signal 9 (SIGKILL)");
+    paster.allow_log("could not be started: fork: the template has ended");
     let stopped = template(&paster);
     let victim = paster.status().app("warm").pids()[1];
     process::signal(stopped, Signal::SIGSTOP);
@@ -473,6 +474,7 @@ fn a_fork_that_hangs_is_ended_and_tried_again() {
     paster.expect_log("worker not ready in time");
     paster.allow_log("the process that workers are forked from was killed by signal 9");
     paster.allow_log("was killed by signal 9 (SIGKILL)");
+    paster.allow_log("could not be started: fork: the template has ended");
     paster.wait_for_log("worker not ready in time");
     fs::remove_file(paster.site().path("hang")).expect("it is there");
     paster.wait_until("it serves", |s| s.app("hanging").is_ready());

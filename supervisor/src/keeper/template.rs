@@ -13,12 +13,13 @@ use super::watch::{judged, kill_descendants, told};
 use crate::confine::Failure;
 use crate::confine::cgroup::Group;
 use crate::confine::failure::{describe, failed};
-use crate::sys::{passing, proctree, shortage, wait};
+use crate::sys::{fd, passing, proctree, shortage, wait};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Between two looks at what ends, in milliseconds.
@@ -40,6 +41,8 @@ pub(super) fn watch(
     orders: OwnedFd,
     children: &SignalFd,
 ) {
+    // The template's output ends with the template, not with us.
+    let _ = fd::place(&[(0, 1), (0, 2)]);
     let mut keeper = Keeper {
         template: Some(template),
         was_killed: false,
@@ -54,13 +57,17 @@ pub(super) fn watch(
         keeper.hear();
         keeper.end_what_ends();
         keeper.order();
-        if !keeper.link.is_open() || keeper.is_over() {
+        if !keeper.link.is_open() {
             break;
+        }
+        if keeper.is_over() {
+            // Orders that are on their way are answered still: then the supervisor closes the link.
+            let _ = keeper.link.stream().shutdown(Shutdown::Write);
         }
         keeper.wait(children);
         while let Ok(Some(_)) = children.read_signal() {}
     }
-    // The supervisor is gone, or there is nobody left.
+    // The supervisor is gone, or has nobody left here.
     for group in keeper.groups() {
         group.kill();
     }
@@ -142,7 +149,11 @@ impl Keeper<'_> {
                 Ok(ToTemplate::Order(ToKeeper::Terminate | ToKeeper::Dump)) | Err(_) => {}
                 Ok(ToTemplate::Fork { fork }) => {
                     let descriptors = self.link.descriptors();
-                    self.workers.extend(Forked::new(fork, descriptors));
+                    let mut worker = Forked::new(fork, descriptors);
+                    if let (Some(worker), None) = (&mut worker, self.template) {
+                        worker.template_ended();
+                    }
+                    self.workers.extend(worker);
                 }
             }
         }

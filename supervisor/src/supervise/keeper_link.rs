@@ -17,7 +17,7 @@ use crate::sys::process::Child;
 use crate::sys::{passing, shortage};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -48,6 +48,22 @@ enum Order {
     Freeze(oneshot::Sender<(Frozen, Descriptors)>),
 }
 
+impl Order {
+    /// It comes too late. Who waits for a fork is told so, as the keeper would have done.
+    fn refuse(self) {
+        if let Order::Fork(_, descriptors) = self
+            && let Some(link) = descriptors.into_iter().next()
+            && let Ok(mut line) = serde_json::to_vec(&FromKeeper::Failed {
+                step: "fork".to_owned(),
+                error: "the template has ended".to_owned(),
+            })
+        {
+            line.push(b'\n');
+            let _ = std::os::unix::net::UnixStream::from(link).write_all(&line);
+        }
+    }
+}
+
 impl Launched {
     /// Unbounded, but a worker gets two orders in its life.
     pub fn order(&self, order: ToKeeper) {
@@ -56,7 +72,9 @@ impl Launched {
 
     /// A template is to fork a worker.
     pub(super) fn fork(&self, fork: Fork, descriptors: Vec<OwnedFd>) {
-        let _ = self.orders.send(Order::Fork(fork, descriptors));
+        if let Err(unsent) = self.orders.send(Order::Fork(fork, descriptors)) {
+            unsent.0.refuse();
+        }
     }
 
     /// Ends the conversation here and gives what is needed to go on with it. No answer: it is at its end, and tells so by
@@ -246,7 +264,11 @@ impl Task {
         }
     }
 
-    async fn finish(self, news: News) {
+    async fn finish(mut self, news: News) {
+        self.orders.close();
+        while let Ok(order) = self.orders.try_recv() {
+            order.refuse();
+        }
         let Conversation {
             id,
             keeper,
