@@ -91,6 +91,26 @@ fn silent_and_idle_connections_are_closed_without_a_word() {
 }
 
 #[test]
+fn a_connection_that_was_quiet_for_long_goes_on() {
+    let paster = front(backend(ok), "");
+    let mut quiet = paster.connect();
+    assert_eq!(quiet.get("/").expect("an answer").status, 200);
+    // The proxy counts once a second, and looks after its connections more often.
+    let counted = || paster.status().proxy.counted_s.unwrap_or_default();
+    let before = counted();
+    paster.wait_for("two seconds", || counted() > before + 1.5);
+    quiet
+        .send(b"GET / HTTP/1.1\r\nHos")
+        .expect("it is open still");
+    quiet.send(b"t: a\r\n\r\n").expect("it is open still");
+    assert_eq!(quiet.response().expect("an answer").status, 200);
+    let two = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
+    quiet.send(&two).expect("it is open still");
+    assert_eq!(quiet.response().expect("an answer").status, 200);
+    assert_eq!(quiet.response().expect("an answer").status, 200);
+}
+
+#[test]
 fn a_body_that_does_not_come_is_not_waited_for() {
     let paster = front(backend(|_| {}), "body_timeout = 500ms");
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
@@ -126,7 +146,9 @@ fn a_body_over_the_limit_is_refused_before_it_is_sent() {
     let chunked = post("Transfer-Encoding: chunked");
     let chunk = [&b"400\r\n"[..], &[b'x'; 1024], b"\r\n"].concat();
     let last = b"1\r\nx\r\n0\r\n\r\n";
-    assert_eq!(status(&paster, &[chunked.as_bytes(), &chunk, last]), 413);
+    // One that answers would do so before it has read the body.
+    let silent = front(backend(|_| {}), "max_body = 1K");
+    assert_eq!(status(&silent, &[chunked.as_bytes(), &chunk, last]), 413);
     let fits = post("Content-Length: 1024");
     assert_eq!(status(&paster, &[fits.as_bytes(), &[b'x'; 1024]]), 200);
 }

@@ -97,6 +97,10 @@ pub(super) async fn accept(thread: Rc<Thread>, acceptor: Acceptor, info: Listene
         };
         match accepted {
             Ok((socket, peer)) => {
+                while !has_room(&thread) && !thread.shared.is_draining() {
+                    // Other threads have taken the last places while this one waited for a client.
+                    tokio::time::sleep(NO_ROOM_PAUSE).await;
+                }
                 let arrival = Arrival {
                     open: thread.open_connection(),
                     thread: Rc::clone(&thread),
@@ -123,13 +127,18 @@ pub(super) async fn accept(thread: Rc<Thread>, acceptor: Acceptor, info: Listene
     }
 }
 
-fn must_pause(thread: &Thread) -> Option<Duration> {
+fn has_room(thread: &Thread) -> bool {
     let shared = &thread.shared;
     let configured = thread.table().limits.max_connections;
     let most = configured.map_or(shared.max_open, |most| most.min(shared.max_open));
-    if shared.open_connections() >= most {
+    shared.open_connections() < most
+}
+
+fn must_pause(thread: &Thread) -> Option<Duration> {
+    if !has_room(thread) {
         return Some(NO_ROOM_PAUSE);
     }
+    let shared = &thread.shared;
     let mine = shared.open[thread.index].load(Ordering::Relaxed);
     let least = shared
         .open
