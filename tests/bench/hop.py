@@ -46,6 +46,11 @@ backend back
 SITE = "[app:main]\nuse = unix:%s\n[isolate]\nthreads = 256\nstrip_prefix = off\n"
 
 
+FILES = '''
+    server {{ listen 127.0.0.1:{port} reuseport; sendfile on; tcp_nopush on; root {root}; default_type application/octet-stream; }}
+'''
+
+
 class Hop:
     """One backend on a unix socket, and each proxy that is installed before it, with the same fields set."""
 
@@ -163,6 +168,36 @@ def bench_tls(args, directory):
             before = cpu_seconds(proxy.process.pid)
             count = handshakes(port, args.seconds)
             print("| %s | %.0f | %.0f |" % (name, (cpu_seconds(proxy.process.pid) - before) / count * 1e6, count / args.seconds))
+
+
+def bench_static(args, directory):
+    """Files from the cache of the kernel: a small one, and one that is more than buffers hold."""
+    if not installed("static", "wrk", "nginx"):
+        return
+    os.chmod(directory, 0o755)
+    root = os.path.join(directory, "files")
+    os.makedirs(root)
+    port = free_port()
+    peer = Nginx(os.path.join(directory, "peer"), FILES.format(root=root, port=port))
+    try:
+        with Paster(directory, "[app:main]\nuse = egg:Paste#static\ndocument_root = %s\n" % root) as paster:
+            for title, size in (("1 KiB", 1 << 10), ("1 MiB", 1 << 20)):
+                path = "/%d.bin" % size
+                with open(root + path, "wb") as stream:
+                    stream.write(os.urandom(size))
+                wait_for("nginx", lambda: answers(port, path))
+                wait_for("paster", lambda: answers(paster.port, path))
+                rows = []
+                for connections in args.connections:
+                    runs = collections.defaultdict(list)
+                    for _ in range(args.rounds):
+                        runs["nginx"].append(measure(peer.process.pid, port, connections, args.seconds, path))
+                        runs["paster"].append(measure(paster.process.pid, paster.port, connections, args.seconds, path))
+                    rows += [(name, connections, each) for name, each in runs.items()]
+                table("A file of %s (whole process tree, median of %d)" % (title, args.rounds), rows)
+                ratio(rows, "paster", "nginx")
+    finally:
+        peer.stop()
 
 
 def bench_python(args, directory):

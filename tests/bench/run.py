@@ -19,7 +19,7 @@ import streams
 import supervision
 
 BENCHES = {
-    "hop": hop.bench_hop, "tls": hop.bench_tls, "mounts": hop.bench_mounts, "python": hop.bench_python,
+    "hop": hop.bench_hop, "tls": hop.bench_tls, "mounts": hop.bench_mounts, "python": hop.bench_python, "static": hop.bench_static,
     "bodies": streams.bench_bodies, "websocket": streams.bench_websocket,
     "restart": supervision.bench_restart, "kill": supervision.bench_kill, "proxy": supervision.bench_proxy,
     "memory": supervision.bench_memory, "start": supervision.bench_start, "ondemand": supervision.bench_ondemand,
