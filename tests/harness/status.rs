@@ -24,7 +24,6 @@ pub(crate) struct Proxy {
     pub(crate) rss_bytes: Option<u64>,
     pub(crate) connections: u64,
     pub(crate) handshakes_failed: u64,
-    pub(crate) counted_s: Option<f64>,
     pub(crate) table_version: u64,
 }
 

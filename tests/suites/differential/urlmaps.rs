@@ -1,6 +1,7 @@
-//! Which app gets a request: our router, and `paster routes`, against `paste.urlmap`.
+//! Which app gets a request: our router, `paster routes`, and a running site, against `paste.urlmap`.
 
 use crate::oracle::Oracle;
+use crate::proxied::Served;
 use crate::{judge, program};
 use fastrand::Rng;
 use paster::router::message::{Route, RouteNode};
@@ -16,6 +17,8 @@ const REQUESTS: usize = 60;
 /// Files for `paster routes`, and URLs for each.
 const SITES: u64 = 60;
 const URLS: usize = 40;
+/// Sites that are served, for each app of which a process is started.
+const SERVED: u64 = 8;
 
 /// Upper case is left out of domains: there we deviate and match, while the original never does.
 const DOMAINS: [&str; 8] = [
@@ -280,6 +283,70 @@ fn paster_routes_tells_where_paste_urlmap_sends_a_url() {
     judge::fail_with("routes", &reports, sites.len() * URLS);
 }
 
+#[test]
+fn a_running_site_sends_each_request_where_paste_urlmap_does() {
+    let mut oracle = Oracle::start();
+    let scratch = TempDir::new().expect("create a temporary directory");
+    let (mut reports, mut all, mut matched) = (Vec::new(), 0, 0);
+    for number in 0..SERVED {
+        let mut rng = Rng::with_seed(judge::seed().wrapping_add(number));
+        let site = site(&mut rng, scratch.path(), number);
+        let requests: Vec<Request> = std::iter::repeat_with(|| request(&mut rng, &site.keys))
+            .filter(|request| request.path_info.starts_with(b"/") && is_sent(&request.host))
+            .take(URLS)
+            .collect();
+        let asked: Vec<Value> = requests
+            .iter()
+            .map(|request| {
+                json!({ "host": request.host, "scheme": "http", "script_name": "", "path_info": wsgi(&request.path_info) })
+            })
+            .collect();
+        let answer = oracle.ask(
+            &json!({ "urlmap": { "keys": site.keys, "not_found": false }, "requests": asked }),
+        );
+        let theirs = answer["answers"].as_array().expect("an answer for each");
+        let served = Served::start(&site.directory);
+        for (request, theirs) in requests.iter().zip(theirs) {
+            let mut wanted = Value::Null;
+            if let Some(key) = theirs["app"].as_str() {
+                let number = site.keys.iter().position(|known| known == key);
+                wanted = theirs.clone();
+                wanted["app"] = json!(format!("app{}", number.expect("it was given")));
+                matched += 1;
+            }
+            let ours = served.ask(&request.host, &target(&request.path_info));
+            all += 1;
+            if ours != wanted {
+                let (keys, host) = (&site.keys, &request.host);
+                let path = wsgi(&request.path_info);
+                reports.push(format!(
+                    "{keys:?}\nrequest {host} {path}\nours {ours}\nthe original {wanted}"
+                ));
+            }
+        }
+    }
+    judge::fail_with("served urlmaps", &reports, all);
+    assert!(
+        matched * 2 > all,
+        "only {matched} of {all} requests reach an app"
+    );
+}
+
+/// A `Host` that means the same to everybody; of the others, the proxy refuses some.
+fn is_sent(host: &str) -> bool {
+    !host.contains('[') && !host.ends_with(':') && host.matches(':').count() < 2
+}
+
+/// All bytes but the first slash are encoded.
+fn target(path_info: &[u8]) -> String {
+    path_info[1..]
+        .iter()
+        .fold("/".to_owned(), |mut target, byte| {
+            let _ = write!(target, "%{byte:02X}");
+            target
+        })
+}
+
 /// A map in a file, and URLs as both are asked about them.
 struct Site {
     directory: PathBuf,
@@ -302,7 +369,7 @@ fn site(rng: &mut Rng, scratch: &Path, number: u64) -> Site {
     for number in 0..keys.len() {
         let _ = write!(
             text,
-            "[app:app{number}]\nuse = call:site:make\nnumber = {number}\n"
+            "[app:app{number}]\nuse = call:pair:make\nnumber = {number}\n"
         );
     }
     fs::write(directory.join("main.ini"), text).expect("write a site");
@@ -312,17 +379,10 @@ fn site(rng: &mut Rng, scratch: &Path, number: u64) -> Site {
         .filter(|request| request.scheme != "wss" && !request.host.contains('['));
     let (mut urls, mut asked) = (Vec::new(), Vec::new());
     for request in requests.take(URLS) {
-        let path: String = request
-            .path_info
-            .iter()
-            .map(|byte| format!("%{byte:02X}"))
-            .collect();
-        // The first slash has to stay one.
+        let target = target(&request.path_info);
         urls.push(format!(
-            "{}://{}/{}?q=%2F",
-            request.scheme,
-            request.host,
-            &path[3..]
+            "{}://{}{target}?q=%2F",
+            request.scheme, request.host
         ));
         asked.push(
             json!({ "host": request.host, "scheme": request.scheme, "script_name": "",
