@@ -122,6 +122,7 @@ def bench_mounts(args, directory):
     """The same with one mount, and as the last of a thousand."""
     if not installed("mounts", "wrk", "nginx"):
         return
+    os.chmod(directory, 0o755)
     rows = []
     for count in (1, 1000):
         here = os.path.join(directory, str(count))

@@ -15,6 +15,7 @@ from tools import DEADLINE, Haproxy, Nginx, Paster, answers, children, cpu_secon
 MEGABYTE = 1 << 20
 GIGABYTE = 1 << 30
 MESSAGE = 64
+PAUSE = 0.5
 
 PEER = '''
     map $http_upgrade $connection_upgrade {{ default upgrade; "" ""; }}
@@ -62,16 +63,22 @@ def field(head, name):
     return None
 
 
-def skip(sock, length, buffer):
-    while length > 0:
-        got = sock.recv_into(buffer, min(length, len(buffer)))
+def skip(sock, length, buffer, pause=0):
+    """Reads so many bytes; with a pause of so many seconds after each eighth of them."""
+    eighth = next_pause = max(1, length // 8)
+    done = 0
+    while done < length:
+        got = sock.recv_into(buffer, min(length - done, len(buffer)))
         if got == 0:
             raise OSError("the connection has ended")
-        length -= got
+        done += got
+        if pause and done >= next_pause:
+            next_pause += eighth
+            time.sleep(pause)
 
 
 def serve_one(sock):
-    """GET /BYTES gets so many, what is sent is read to its end before the answer, a WebSocket is echoed."""
+    """GET /BYTES gets so many, what is sent is read to its end (with pauses for /slow) before the answer, a WebSocket is echoed."""
     buffer = bytearray(MEGABYTE)
     try:
         while True:
@@ -89,8 +96,9 @@ def serve_one(sock):
                     if not got:
                         return
                     sock.sendall(got)
-            skip(sock, int(field(head, "content-length") or 0) - len(rest), buffer)
-            size = int(head.split()[1].strip("/") or 0)
+            path = head.split()[1].strip("/")
+            skip(sock, int(field(head, "content-length") or 0) - len(rest), buffer, PAUSE if path == "slow" else 0)
+            size = int(path) if path.isdigit() else 0
             sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n" % size)
             for at in range(0, size, len(buffer)):
                 sock.sendall(memoryview(buffer)[:min(len(buffer), size - at)])
@@ -145,7 +153,7 @@ class Proxies:
         self.backend.join(DEADLINE)
 
 
-def download(port, size, times):
+def download(port, size, times, pause=0):
     buffer = bytearray(MEGABYTE)
     with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as sock:
         for _ in range(times):
@@ -153,19 +161,27 @@ def download(port, size, times):
             head, rest = read_head(sock)
             if " 200 " not in head.split("\r\n")[0]:
                 raise SystemExit("error: %s" % head)
-            skip(sock, size - len(rest), buffer)
+            skip(sock, size - len(rest), buffer, pause)
 
 
-def upload(port, size, times):
+def upload(port, size, times, path="/0"):
     piece = memoryview(bytes(MEGABYTE))
     with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as sock:
         for _ in range(times):
-            sock.sendall(b"POST /0 HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+            sock.sendall(b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (path.encode(), size))
             for at in range(0, size, len(piece)):
                 sock.sendall(piece[:min(len(piece), size - at)])
             head, _ = read_head(sock)
             if " 200 " not in head.split("\r\n")[0]:
                 raise SystemExit("error: %s" % head)
+
+
+def download_slowly(port, size, times):
+    download(port, size, times, PAUSE)
+
+
+def upload_slowly(port, size, times):
+    upload(port, size, times, "/slow")
 
 
 def memory_of(pid):
@@ -206,6 +222,8 @@ def bench_bodies(args, directory):
         cases = [
             ("1 MB answers, 4 clients", download, MEGABYTE, 250, 4), ("1 MB uploads, 4 clients", upload, MEGABYTE, 250, 4),
             ("1 GB answer", download, GIGABYTE, 1, 1), ("1 GB upload", upload, GIGABYTE, 1, 1),
+            ("2 GB answer, the client pauses", download_slowly, 2 * GIGABYTE, 1, 1),
+            ("2 GB upload, the app pauses", upload_slowly, 2 * GIGABYTE, 1, 1),
         ]
         for title, move, size, times, clients in cases:
             runs = {name: [] for name in proxies.all}

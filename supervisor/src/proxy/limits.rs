@@ -16,6 +16,10 @@ pub(super) const LINGER_BYTES: usize = 1 << 20;
 pub(super) const PEER_CHECK: Duration = Duration::from_millis(500);
 /// A connection between two requests gives back its buffers after this time.
 pub(super) const REST: Duration = Duration::from_millis(500);
+/// When so many have done that, the memory is given back to the system, too …
+pub(super) const RESTS: usize = 500;
+/// … but not more often than this, for it is soon wanted again where there is much to do.
+pub(super) const TRIM_PAUSE: Duration = Duration::from_secs(5);
 /// Between two looks at all connections of a thread.
 pub(super) const LOOK_AROUND: Duration = Duration::from_millis(250);
 /// Idle connections live on for so long when the proxy is to stop, and get one more answer.

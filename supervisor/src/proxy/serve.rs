@@ -190,7 +190,10 @@ pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S) {
     while rest(&mut io, &conversation.state).await == Roused::ByClient {
         // Boxed, so that a connection at rest needs no room for it.
         match Box::pin(converse(&conversation, io, &limits)).await {
-            Turn::Rests(resting) => io = resting,
+            Turn::Rests(resting) => {
+                io = resting;
+                conversation.thread.rests();
+            }
             Turn::SpeaksHttp2(stream, read) => {
                 return Box::pin(http2::serve(arrival, stream, read)).await;
             }

@@ -14,6 +14,7 @@ use super::snapshot::Snapshot;
 use super::stream::Watched;
 use super::tls::Servers;
 use crate::router::message::ListenerInfo;
+use crate::sys::heap;
 use arc_swap::ArcSwap;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -130,6 +131,9 @@ pub(super) struct Thread {
     streams: RefCell<HashMap<u64, Rc<Watched>>>,
     next_stream: Cell<u64>,
     tunnels: Cell<usize>,
+    /// Connections that have given back their buffers, since the heap was last trimmed; and when that was.
+    rests: Cell<usize>,
+    trimmed: Cell<u64>,
     ended: Notify,
 }
 
@@ -148,6 +152,8 @@ impl Thread {
             streams: RefCell::default(),
             next_stream: Cell::new(0),
             tunnels: Cell::new(0),
+            rests: Cell::new(0),
+            trimmed: Cell::new(0),
             ended: Notify::new(),
         }
     }
@@ -202,6 +208,20 @@ impl Thread {
         OpenTunnel(Rc::clone(self))
     }
 
+    /// A connection has given back its buffers.
+    pub(super) fn rests(&self) {
+        self.rests.set(self.rests.get() + 1);
+    }
+
+    fn trim(&self, now: u64) {
+        let pause = limits::TRIM_PAUSE.as_millis() as u64;
+        if self.rests.get() >= limits::RESTS && now.saturating_sub(self.trimmed.get()) >= pause {
+            self.rests.set(0);
+            self.trimmed.set(now);
+            heap::trim();
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.connections.borrow().is_empty() && self.tunnels.get() == 0
     }
@@ -224,6 +244,7 @@ impl Thread {
             stream.look(now, &table.limits);
         }
         self.pool.clean(now, |worker| table.names(worker));
+        self.trim(now);
         if draining && self.is_empty() {
             self.ended.notify_one();
         }

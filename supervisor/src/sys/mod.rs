@@ -8,6 +8,7 @@
 pub mod child;
 pub mod env;
 pub mod fd;
+pub mod heap;
 pub mod identity;
 pub mod mount;
 pub mod net;
