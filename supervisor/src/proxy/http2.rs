@@ -6,7 +6,8 @@
 use super::connection::{ConnectionState, Phase};
 use super::limits;
 use super::pages::{self, Markup, Shown};
-use super::request::{Conversation, answer, without_app};
+use super::reply::without_app;
+use super::request::{Conversation, answer};
 use super::rewrite::Client;
 use super::serve::Arrival;
 use super::socket::ClientStream;

@@ -20,6 +20,7 @@
 //! Each of a few threads has a runtime, connections and pools of its own; common to all are the table, and per worker
 //! one atomic word (`upstream`) and per app one queue (`queue`). So no app waits for another one's lock.
 
+mod accept;
 mod accept_encoding;
 mod access_log;
 mod answers;
@@ -56,6 +57,7 @@ mod proxy_header;
 mod queue;
 mod record;
 mod redirects;
+mod reply;
 mod request;
 #[cfg(test)]
 mod request_fuzz;

@@ -1,21 +1,18 @@
 //! The straight line of a request: check, route, read ahead, wait, send, answer. Errors become responses in one place.
 
+use super::accept::{Wishes, accept_answer};
 use super::accept_encoding::Accepted;
-use super::access_log::Entry;
 use super::asked::Asked;
 use super::body::{BodyError, ClientBody, ReadAhead, RequestBody, ResponseBody, Trailers};
-use super::compress;
-use super::connection::{ConnectionState, Phase, Refusal};
+use super::connection::{ConnectionState, Phase};
 use super::error::ProxyError;
-use super::exchange::{Answer, Course, Failed, Finish, Outgoing, acquire, send};
+use super::exchange::{Course, Failed, Outgoing, acquire, send};
 use super::files;
 use super::framing::{self, Announced};
-use super::hop::{
-    Peer, X_REQUEST_ID, announced_trailers, ask_for_trailers, strip_response, takes_trailers,
-};
-use super::limits;
-use super::pages::{self, Details, Markup, Shown};
+use super::hop::{Peer, X_REQUEST_ID, announced_trailers, ask_for_trailers, takes_trailers};
+use super::pages::{self, Markup};
 use super::record::Record;
+use super::reply::{Failure, answered, explain, redirected, refuse, without_app};
 use super::retry::Tries;
 use super::rewrite::{Client, clean, hand_over, take_back};
 use super::snapshot::{App, Snapshot};
@@ -29,13 +26,12 @@ use super::upstream::Lease;
 use crate::router::message::{Handover, ListenerInfo};
 use crate::router::urlmap::{Matched, Outcome, RequestTarget, path_info};
 use http::header::{CONNECTION, HOST, TRAILER, TRANSFER_ENCODING};
-use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What the requests of one client connection have in common.
 #[derive(Debug)]
@@ -44,21 +40,6 @@ pub(super) struct Conversation {
     pub(super) state: Arc<ConnectionState>,
     pub(super) info: Rc<ListenerInfo>,
     pub(super) thread: Rc<Thread>,
-}
-
-/// Why a request failed, and whose page it is.
-pub(super) struct Failure {
-    error: ProxyError,
-    app: Option<Arc<App>>,
-    /// The worker that failed it.
-    worker: Option<u64>,
-}
-
-impl From<ProxyError> for Failure {
-    fn from(error: ProxyError) -> Self {
-        let (app, worker) = (None, None);
-        Self { error, app, worker }
-    }
 }
 
 /// Answers a request, whatever happens.
@@ -99,28 +80,6 @@ pub(super) async fn answer(
         close_if_needed(&mut response, version, thread.shared.is_draining());
     }
     Ok(response)
-}
-
-/// The answer to a head that was refused before it became a request.
-fn refuse(conversation: &Conversation, refusal: Refusal) -> Response<ResponseBody> {
-    let table = conversation.thread.table();
-    let shown = Shown::by(&table.answers, &refusal.error);
-    let mut response = pages::failure(&refusal.error, Markup::Plain, shown);
-    without_app(&conversation.thread, &mut response);
-    if let Some(logger) = &conversation.thread.shared.log {
-        let client = &conversation.client;
-        let status = response.status().as_u16();
-        let mut entry = Entry::refused(refusal.line, client.peer, client.secured, status);
-        entry.has_sent(response.body());
-        logger.write(Box::new(entry));
-    }
-    conversation.state.request_ended();
-    response
-}
-
-/// What the site does with an answer of ours.
-pub(super) fn without_app(thread: &Thread, response: &mut Response<ResponseBody>) {
-    thread.table().answers.headers.apply(response.headers_mut());
 }
 
 /// The last answer before a drain ends the connection, and one whose end is the end of the connection
@@ -357,32 +316,6 @@ async fn forward(
     }
 }
 
-/// By us, and it is no error.
-fn answered(
-    conversation: &Conversation,
-    mut response: Response<ResponseBody>,
-) -> Response<ResponseBody> {
-    conversation.state.request_ended();
-    without_app(&conversation.thread, &mut response);
-    response
-}
-
-/// Sent elsewhere by a rule of the site.
-fn redirected(
-    conversation: &Conversation,
-    table: &Snapshot,
-    host: Option<&HeaderValue>,
-    target: &PathAndQuery,
-) -> Option<Response<ResponseBody>> {
-    if table.redirects.is_empty() {
-        return None;
-    }
-    let host = conversation.client.host(host);
-    let scheme = &conversation.info.scheme;
-    let (status, location) = table.redirects.find(scheme, host, target)?;
-    Some(pages::redirect(status, location))
-}
-
 /// The app for a request, in one table.
 fn route<'t, 'q>(
     table: &'t Snapshot,
@@ -477,119 +410,4 @@ fn acquit(thread: &Rc<Thread>, table: &Rc<Held>, app: &Arc<App>, asked: &Asked) 
         let outbox = &thread.shared.outbox;
         app.suspects.answered(&app.name, method, path, outbox);
     }
-}
-
-/// What the client would have its answer like.
-struct Wishes {
-    on_upgrade: Option<hyper::upgrade::OnUpgrade>,
-    trailers: Trailers,
-    /// None: nobody has asked, for nothing is compressed.
-    codings: Option<Accepted>,
-}
-
-fn accept_answer(
-    conversation: &Conversation,
-    app: &App,
-    answer: Answer,
-    wishes: Wishes,
-    asked: Asked,
-    record: &mut Record,
-) -> Result<Response<ResponseBody>, (ProxyError, u64)> {
-    let Answer {
-        mut response,
-        connection,
-        lease,
-    } = answer;
-    let worker = lease.upstream().id();
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let Some(on_upgrade) = wishes.on_upgrade.filter(|_| upgrade::agreed(&response)) else {
-            return Err((ProxyError::BadAnswer, worker));
-        };
-        return Ok(upgrade::tunnel(
-            conversation,
-            on_upgrade,
-            &mut response,
-            lease,
-            asked,
-            record.take(),
-        ));
-    }
-    let mut codings = response.headers().get_all(TRANSFER_ENCODING).iter();
-    let known = match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        _ => false,
-    };
-    if !known {
-        return Err((ProxyError::BadAnswer, worker));
-    }
-    let (mut head, incoming) = response.into_parts();
-    let announced = match wishes.trailers {
-        Trailers::Pass => announced_trailers(&head.headers, Peer::Trusted),
-        Trailers::Drop => None,
-    };
-    strip_response(&mut head.headers);
-    if let Some(announced) = announced {
-        head.headers.insert(TRAILER, announced);
-    }
-    app.answers.headers.apply(&mut head.headers);
-    head.version = Version::HTTP_11;
-    // An app may word its status line itself (PEP 3333 has the reason in `status`).
-    let reason = head.extensions.remove::<hyper::ext::ReasonPhrase>();
-    head.extensions.clear();
-    if let Some(reason) = reason {
-        head.extensions.insert(reason);
-    }
-    let encoder = wishes.codings.and_then(|accepted| {
-        compress::begin(&app.answers.compress, &accepted, &asked.method, &mut head)
-    });
-    record.fields(&head.headers);
-    let finish = Finish {
-        thread: Rc::clone(&conversation.thread),
-        state: Arc::clone(&conversation.state),
-        connection: Some(connection),
-        lease: Some(lease),
-        asked,
-        record: record.take(),
-    };
-    let body = match encoder {
-        None => ResponseBody::worker(incoming, finish),
-        Some(encoder) => ResponseBody::compressed(incoming, finish, encoder),
-    };
-    Ok(Response::from_parts(head, body))
-}
-
-/// The page for a failure. Under `debug` it waits a moment for the report of the death that it is about.
-async fn explain(thread: &Rc<Thread>, failure: Failure, markup: Markup) -> Response<ResponseBody> {
-    let Failure { error, app, worker } = failure;
-    let mut table = thread.table();
-    if !table.debug {
-        let answers = app.as_ref().map_or(&table.answers, |app| &app.answers);
-        return pages::failure(&error, markup, Shown::by(answers, &error));
-    }
-    let name = app.as_ref().map(|app| &*app.name);
-    let death = |table: &Snapshot| {
-        let app = table.apps.get(name?)?;
-        app.spec.last_death.clone()
-    };
-    let reported =
-        |table: &Snapshot| death(table).is_some_and(|death| Some(death.worker) == worker);
-    if error == ProxyError::WorkerGone && worker.is_some() {
-        let deadline = tokio::time::Instant::now() + limits::DEATH_REPORT;
-        while !reported(&table) && tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            table = thread.table();
-        }
-    }
-    let death = if error.is_about_a_worker() {
-        death(&table)
-    } else {
-        None
-    };
-    let death = death.filter(|death| worker.is_none_or(|worker| worker == death.worker));
-    let details = Details {
-        app: name,
-        death: death.as_ref(),
-    };
-    pages::failure(&error, markup, Shown::With(&details))
 }

@@ -1,0 +1,101 @@
+//! A worker's answer becomes the client's.
+
+use super::accept_encoding::Accepted;
+use super::asked::Asked;
+use super::body::{ResponseBody, Trailers};
+use super::compress;
+use super::error::ProxyError;
+use super::exchange::{Answer, Finish};
+use super::hop::{Peer, announced_trailers, strip_response};
+use super::record::Record;
+use super::request::Conversation;
+use super::snapshot::App;
+use super::upgrade;
+use http::header::{TRAILER, TRANSFER_ENCODING};
+use http::{Response, StatusCode, Version};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What the client would have its answer like.
+pub(super) struct Wishes {
+    pub(super) on_upgrade: Option<hyper::upgrade::OnUpgrade>,
+    pub(super) trailers: Trailers,
+    /// None: nobody has asked, for nothing is compressed.
+    pub(super) codings: Option<Accepted>,
+}
+
+/// Passes on what a worker has answered, or begins a tunnel.
+///
+/// # Errors
+/// The answer breaks the rules; with the worker whose it is.
+pub(super) fn accept_answer(
+    conversation: &Conversation,
+    app: &App,
+    answer: Answer,
+    wishes: Wishes,
+    asked: Asked,
+    record: &mut Record,
+) -> Result<Response<ResponseBody>, (ProxyError, u64)> {
+    let Answer {
+        mut response,
+        connection,
+        lease,
+    } = answer;
+    let worker = lease.upstream().id();
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let Some(on_upgrade) = wishes.on_upgrade.filter(|_| upgrade::agreed(&response)) else {
+            return Err((ProxyError::BadAnswer, worker));
+        };
+        return Ok(upgrade::tunnel(
+            conversation,
+            on_upgrade,
+            &mut response,
+            lease,
+            asked,
+            record.take(),
+        ));
+    }
+    let mut codings = response.headers().get_all(TRANSFER_ENCODING).iter();
+    let known = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    };
+    if !known {
+        return Err((ProxyError::BadAnswer, worker));
+    }
+    let (mut head, incoming) = response.into_parts();
+    let announced = match wishes.trailers {
+        Trailers::Pass => announced_trailers(&head.headers, Peer::Trusted),
+        Trailers::Drop => None,
+    };
+    strip_response(&mut head.headers);
+    if let Some(announced) = announced {
+        head.headers.insert(TRAILER, announced);
+    }
+    app.answers.headers.apply(&mut head.headers);
+    head.version = Version::HTTP_11;
+    // An app may word its status line itself (PEP 3333 has the reason in `status`).
+    let reason = head.extensions.remove::<hyper::ext::ReasonPhrase>();
+    head.extensions.clear();
+    if let Some(reason) = reason {
+        head.extensions.insert(reason);
+    }
+    let encoder = wishes.codings.and_then(|accepted| {
+        compress::begin(&app.answers.compress, &accepted, &asked.method, &mut head)
+    });
+    record.fields(&head.headers);
+    let finish = Finish {
+        thread: Rc::clone(&conversation.thread),
+        state: Arc::clone(&conversation.state),
+        connection: Some(connection),
+        lease: Some(lease),
+        asked,
+        record: record.take(),
+    };
+    let body = match encoder {
+        None => ResponseBody::worker(incoming, finish),
+        Some(encoder) => ResponseBody::compressed(incoming, finish, encoder),
+    };
+    Ok(Response::from_parts(head, body))
+}
