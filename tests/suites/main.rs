@@ -19,6 +19,7 @@ mod events;
 mod examples;
 mod exec;
 mod faults;
+mod filters;
 mod fixtures;
 mod header_rules;
 mod health;

@@ -17,7 +17,7 @@ use crate::config::document::Document;
 use crate::config::problem::{Place, Problem};
 use crate::config::python::{self, Environments, Machine};
 use crate::config::server_types;
-use crate::config::tree::{Conf, Node};
+use crate::config::tree::{Conf, Node, ObjectType, Parts};
 use crate::config::{Kind, Query, Resolved, resolve, uri};
 use crate::confine::probe::Here;
 use crate::confine::verdict::Kernel;
@@ -369,6 +369,10 @@ impl Builder<'_> {
             work,
             mounts,
         } = piece;
+        let node = match work {
+            Work::Python => self.filtered(node, &policy),
+            Work::Exec { .. } | Work::Upstream { .. } => node,
+        };
         let debug = debug(&node.global_conf);
         self.look_at_sendfile(&name, &policy);
         let place = policy.places.get("error_pages");
@@ -416,6 +420,20 @@ impl Builder<'_> {
             self.problems
                 .push(problem.at(&place.file, place.line).hint(hint));
         }
+        if handover != Handover::Environ
+            && policy.own.contains("filters")
+            && let (false, Some(place)) = (
+                policy.settings.filters.is_empty(),
+                policy.places.get("filters"),
+            )
+        {
+            let message =
+                format!("app `{name}` is no Python app: `filters` cannot stand around it");
+            let hint = "remove it; in [isolate] it is for the Python apps alone";
+            let problem = Problem::new("SettingError", message);
+            self.problems
+                .push(problem.at(&place.file, place.line).hint(hint));
+        }
         let asking = Asking {
             app: &name,
             policy: &policy,
@@ -439,6 +457,39 @@ impl Builder<'_> {
             settings: policy.settings,
             confined,
             debug,
+        }
+    }
+
+    /// A pipeline of `filters` with the app at its end, if there are any.
+    fn filtered(&mut self, app: Node, policy: &Policy) -> Node {
+        let mut filters = Vec::new();
+        for name in &policy.settings.filters {
+            let before = self.problems.len();
+            let found = self.resolve(&self.request.query(Kind::Filter, Some(name)));
+            filters.extend(found.map(|found| found.node));
+            let place = policy.places.get("filters");
+            for problem in &mut self.problems[before..] {
+                problem.message = format!("`filters` names `{name}`: {}", problem.message);
+                if problem.place.is_none() {
+                    problem.place = place.cloned();
+                }
+            }
+        }
+        if filters.is_empty() {
+            return app;
+        }
+        Node {
+            object_type: ObjectType::Pipeline,
+            protocol: None,
+            factory: None,
+            loader: app.loader.clone(),
+            global_conf: app.global_conf.clone(),
+            local_conf: Conf::new(),
+            origin: app.origin.clone(),
+            parts: Parts::Pipeline {
+                filters,
+                app: Box::new(app),
+            },
         }
     }
 

@@ -138,7 +138,8 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         request_timeout: _,
         request_buffering: _,
         max_body: _,
-        // The kind of app is compared instead.
+        // The kind of app, and with it the tree, is compared instead.
+        filters: _,
         native_static: _,
         sendfile: _,
         answers: _,

@@ -214,6 +214,8 @@ pub struct Settings {
     pub max_processes: Option<u32>,
     pub scale_down_after: Duration,
     pub threads: u32,
+    /// Filters around the app, by name, outermost first. The tree of the app has them.
+    pub filters: Vec<String>,
     /// Python workers are forked from a process that has loaded the app.
     pub preload: bool,
     pub ready: Readiness,
@@ -332,6 +334,7 @@ impl Default for Settings {
             max_processes: None,
             scale_down_after: Duration::from_secs(60),
             threads: 4,
+            filters: Vec::new(),
             preload: false,
             ready: Readiness::Auto,
             start_timeout: Duration::from_secs(60),

@@ -5,6 +5,7 @@ use crate::plan::units::{number, show_size, size};
 use crate::plan::values::{
     count, environment, path, patterns, program, seconds, show_patterns, word,
 };
+use crate::router::message::Handover;
 
 pub(super) static KEYS: &[Key] = &[
     Key {
@@ -17,6 +18,24 @@ pub(super) static KEYS: &[Key] = &[
             Ok(())
         },
         show: |_| None,
+    },
+    Key {
+        name: "filters",
+        scope: Scope::App,
+        default: "(none)",
+        about: "filters around a Python app, as in a pipeline: names of `[filter:…]` sections, or URIs; the outermost first",
+        set: |draft, text, _| {
+            draft.settings.filters = text.split_whitespace().map(str::to_owned).collect();
+            Ok(())
+        },
+        show: |view| {
+            let filters = &view.settings.filters;
+            let python = view.handover == Handover::Environ;
+            python.then(|| match filters.is_empty() {
+                true => "(none)".to_owned(),
+                false => filters.join(" "),
+            })
+        },
     },
     Key {
         name: "directory",
