@@ -4,8 +4,11 @@ use crate::harness::certificates::{Authority, write_private};
 use crate::harness::curl::curl;
 use crate::harness::{DEADLINE, Paster, Site, poll};
 use crate::tls;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::Value;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 
 /// One app `home` with one place for requests, whose lines have this format.
@@ -232,6 +235,30 @@ fn tls_is_named() {
     assert!(lines[0].starts_with("https TLSv1.3 TLS"), "{lines:?}");
     assert!(lines[0].ends_with(" HTTP/2.0 a.example"), "{lines:?}");
     assert!(lines[1].ends_with(" HTTP/1.1 a.example"), "{lines:?}");
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_holds_nobody_up() {
+    let mut paster = logged("$status");
+    let pipe = paster.site().path("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).expect("a pipe");
+    paster.edit(|site| site.policy("", "access_log = pipe"));
+    let refused = paster.command(&["reload"]);
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    assert!(
+        refused.stderr.contains("a pipe that nobody reads"),
+        "{refused:?}"
+    );
+    paster.expect_log("the configuration is invalid");
+    paster.expect_log("cannot open the access log");
+    let reader = fs::File::options().read(true).write(true).open(&pipe);
+    paster.command(&["reload"]).succeeded();
+    paster.get("/");
+    let mut line = String::new();
+    BufReader::new(reader.expect("both ends"))
+        .read_line(&mut line)
+        .expect("text");
+    assert_eq!(line, "200\n");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Pages of the site's own for what the proxy has to say.
 
 use crate::harness::{Paster, Site};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use std::fs;
 
 const PAGES: &str = "error_pages =\n    404 = missing.txt\n    502 503 504 = errors/down.html";
@@ -98,4 +100,12 @@ fn what_cannot_be_read_is_refused_at_once() {
     for part in ["none.html cannot be read", "site.ini:"] {
         assert!(refused.stderr.contains(part), "{refused:?}");
     }
+}
+
+#[test]
+fn a_pipe_is_no_page_and_is_not_waited_for() {
+    let site = site().policy("app", "error_pages = 503 = pipe.html");
+    mkfifo(&site.path("pipe.html"), Mode::S_IRWXU).expect("a pipe");
+    let refused = Paster::refused(&site);
+    assert!(refused.stderr.contains("it is no file"), "{refused:?}");
 }

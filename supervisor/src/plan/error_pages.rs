@@ -3,9 +3,11 @@
 use super::units::show_size;
 use crate::config::problem::{Place, Problem};
 use crate::router::answers::{ErrorPage, Page, When};
+use nix::libc::O_NONBLOCK;
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 const EXPECTED: &str = "expected lines such as `502 503 504 = errors/down.html`";
@@ -120,8 +122,9 @@ fn page(path: &Path) -> Result<Page, String> {
 }
 
 fn contents(path: &Path) -> io::Result<String> {
-    let file = File::open(path)?;
     // A pipe would be waited for.
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(O_NONBLOCK).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no file"));
     }

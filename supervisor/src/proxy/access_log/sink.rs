@@ -2,8 +2,11 @@
 
 use crate::logs::LogFile;
 use crate::router::access_log::Rotation;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Standard output, or what is at a path.
@@ -112,7 +115,11 @@ impl Open {
 
     fn at(path: &Path) -> io::Result<Self> {
         if path.metadata().is_ok_and(|there| !there.is_file()) {
-            let file = OpenOptions::new().append(true).open(path)?;
+            // A pipe without a reader would be waited for; it is written to by a thread that may wait.
+            let mut options = OpenOptions::new();
+            options.append(true);
+            let file = options.custom_flags(libc::O_NONBLOCK).open(path)?;
+            fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
             return Ok(Self::Other(file));
         }
         // A link is followed when the file is opened, not when it is put aside.
