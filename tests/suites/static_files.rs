@@ -542,6 +542,32 @@ fn a_directory_that_is_built_again_is_served() {
 }
 
 #[test]
+fn another_release_is_served_without_an_error() {
+    let mut paster = Site::new()
+        .file("1/a.txt", "one")
+        .file("2/a.txt", "two")
+        .file("3/a.txt", "three")
+        .section("files", "/", FACTORY)
+        .option("files", "document_root = %(here)s/1")
+        .serve();
+    let load = paster.load("/a.txt", 3, 300);
+    load.wait_for(20);
+    let current = paster.site().path("current");
+    symlink("2", &current).expect("a link");
+    paster.edit(|site| site.option("files", "document_root = %(here)s/current"));
+    paster.command(&["reload"]).succeeded();
+    assert_eq!(paster.text("/a.txt"), "two");
+    let next = paster.site().path("next");
+    symlink("3", &next).expect("a link");
+    fs::rename(&next, &current).expect("our own link");
+    paster.wait_for("what the link leads to is served", || {
+        paster.text("/a.txt") == "three"
+    });
+    let load = load.finish();
+    assert!(load.is_clean(), "{load:?}");
+}
+
+#[test]
 fn a_directory_may_come_later() {
     let paster = Site::new()
         .section("files", "/", FACTORY)

@@ -11,6 +11,7 @@ use crate::router::limits::ClientLimits;
 use crate::router::message::{App as Spec, Table};
 use crate::router::urlmap::Router;
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -84,12 +85,20 @@ impl App {
     }
 }
 
+fn roots(table: &Table) -> HashMap<String, PathBuf> {
+    let apps = table.apps.iter();
+    apps.filter_map(|(name, spec)| Some((name.clone(), spec.files.as_ref()?.root.clone())))
+        .collect()
+}
+
 /// Keeps what outlives a table: queues by name of the app, workers by id.
 #[derive(Debug)]
 pub(super) struct Keeper {
     outbox: super::outbox::Outbox,
     queues: HashMap<String, Arc<AppQueue>>,
     upstreams: HashMap<u64, Arc<Upstream>>,
+    /// Directories of apps in the first table: those that this process may read. None before it.
+    roots: Option<HashMap<String, PathBuf>>,
 }
 
 impl Keeper {
@@ -98,6 +107,7 @@ impl Keeper {
             outbox,
             queues: HashMap::new(),
             upstreams: HashMap::new(),
+            roots: None,
         }
     }
 
@@ -107,7 +117,15 @@ impl Keeper {
         let mut apps = HashMap::with_capacity(table.apps.len());
         let now = Instant::now();
         let pages = Pages::new(&table.pages);
+        let roots = self.roots.get_or_insert_with(|| roots(&table));
         for (name, mut spec) in table.apps {
+            if let Some(files) = &mut spec.files
+                && !roots.values().any(|root| *root == files.root)
+                && let Some(before) = roots.get(&name)
+            {
+                // The next proxy has been let into the new directory, and takes over; until then this one serves what it can.
+                files.root.clone_from(before);
+            }
             let queue = Arc::clone(self.queues.entry(name.clone()).or_default());
             let workers = spec
                 .workers

@@ -82,12 +82,17 @@ pub(super) async fn answer(
         Wanted::Redirection => to_directory(conversation, asked),
         Wanted::Below(wanted) => {
             let accepted = Accepted::by(&asked.head.headers);
-            match find(thread, &root, wanted, accepted, HINT).await? {
-                Found::Directory => to_directory(conversation, asked),
-                Found::File(opened) => {
+            match find(thread, &root, wanted, accepted, HINT).await {
+                Ok(Found::Directory) => to_directory(conversation, asked),
+                Ok(Found::File(opened)) => {
                     let max_age = files.cache_max_age;
                     represent(opened, &asked.head.method, &asked.head.headers, max_age)?
                 }
+                // What was replaced still serves what it has, until the next proxy does; it does not say what there is not.
+                Err(ProxyError::NotFound) if root.was_replaced() => {
+                    return Err(ProxyError::FileUnavailable);
+                }
+                Err(error) => return Err(error),
             }
         }
     };
@@ -126,7 +131,8 @@ fn finish(
     Response::from_parts(head, body)
 }
 
-/// The directory, if it is still the one that this process may read.
+/// The directory. If another one [was put in its place](Root::was_replaced), the supervisor has been told, and the next proxy is about
+/// to take over.
 async fn directory(thread: &Thread, path: &Path) -> Result<Arc<Root>, ProxyError> {
     // A table that is newer than this process: the next proxy knows it.
     let root = thread.shared.roots.get(path);
@@ -140,10 +146,7 @@ async fn directory(thread: &Thread, path: &Path) -> Result<Arc<Root>, ProxyError
             thread.shared.outbox.tell_if_room(told);
         }
     }
-    match root.was_replaced() {
-        true => Err(ProxyError::FileUnavailable),
-        false => Ok(root),
-    }
+    Ok(root)
 }
 
 /// Opens what is wanted, or says why not, with a `hint` where it should be possible: at once, if the kernel has the way to it in its caches.

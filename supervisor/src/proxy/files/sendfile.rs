@@ -114,6 +114,10 @@ pub(in crate::proxy) async fn send(
                 }
             })?;
             let root = directory(thread, &place.directory).await?;
+            if root.was_replaced() {
+                // The app means what is there now.
+                return Err(ProxyError::FileUnavailable);
+            }
             match find(thread, &root, place.below, Accepted::default(), HINT).await {
                 Ok(Found::File(opened)) => {
                     let (response, content) = with(opened, response, &asked.method, conditions)?;
