@@ -372,6 +372,8 @@ pub(super) enum ResponseBody {
 pub(super) struct WorkerBody {
     incoming: Incoming,
     finish: Option<Finish>,
+    /// The worker has broken off, which is told at the next look.
+    broken: bool,
 }
 
 impl ResponseBody {
@@ -381,15 +383,13 @@ impl ResponseBody {
             finish.complete();
             Self::Empty
         } else {
-            let finish = Some(finish);
-            Self::Worker(WorkerBody { incoming, finish })
+            Self::Worker(WorkerBody::new(incoming, finish))
         }
     }
 
     /// As [`ResponseBody::worker`], on its way through `encoder`. It is not an answer to HEAD.
     pub(super) fn compressed(incoming: Incoming, finish: Finish, encoder: Encoder) -> Self {
-        let finish = Some(finish);
-        let worker = WorkerBody { incoming, finish };
+        let worker = WorkerBody::new(incoming, finish);
         Self::Compressed(Box::new(Compressed::new(worker, encoder)))
     }
 }
@@ -402,6 +402,14 @@ pub(super) enum Part {
 }
 
 impl WorkerBody {
+    fn new(incoming: Incoming, finish: Finish) -> Self {
+        Self {
+            incoming,
+            finish: Some(finish),
+            broken: false,
+        }
+    }
+
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Poll::Ready(next) = self.poll_part(cx) else {
             return Poll::Pending;
@@ -431,6 +439,10 @@ impl WorkerBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Part, BodyError>>> {
+        if self.broken {
+            let error = BodyError("the worker did not send its body");
+            return Poll::Ready(Some(Err(error)));
+        }
         let Poll::Ready(next) = Pin::new(&mut self.incoming).poll_frame(cx) else {
             return Poll::Pending;
         };
@@ -446,7 +458,11 @@ impl WorkerBody {
                 if let Some(finish) = self.finish.take() {
                     finish.lost();
                 }
-                Some(Err(BodyError("the worker did not send its body")))
+                // An error ends the connection with all that hyper has not written yet, perhaps the head. A turn without news lets it
+                // write.
+                self.broken = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             None => None,
         })

@@ -76,6 +76,13 @@ pub(super) const CASES: &[Case] = &[
         .answered(&[])
         .then(After::Closed)
         .never_says(&["\r\n0\r\n"]),
+    passes("answer-bad-chunk-first", "9112 7.1", GET)
+        .replied(Reply::Last(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n"))
+        .answered(&[])
+        .then(After::Closed)
+        .says(&["200 ok", "transfer-encoding: chunked"])
+        .never_says(&["\r\n0\r\n"])
+        .or(&[&[502]]),
     passes("answer-too-long", "9112 6.3", GET)
         .replied(Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncanary"))
         .never_says(&["canary"]),
