@@ -11,7 +11,7 @@ use super::record::Record;
 use super::request::Conversation;
 use super::snapshot::App;
 use super::upgrade;
-use http::header::{TRAILER, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
 use http::{Response, StatusCode, Version};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -70,6 +70,10 @@ pub(super) fn accept_answer(
         Trailers::Drop => None,
     };
     strip_response(&mut head.headers);
+    if head.status == StatusCode::NO_CONTENT {
+        // RFC 9110 section 8.6; hyper minds it only where there could be a body.
+        head.headers.remove(CONTENT_LENGTH);
+    }
     if let Some(announced) = announced {
         head.headers.insert(TRAILER, announced);
     }

@@ -32,6 +32,9 @@ pub(super) const CASES: &[Case] = &[
     passes("no-content-with-length", "9110 8.6", GET).answered(&[204])
         .replied(Reply::Last(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello"))
         .never_says(&["hello", "content-length: 5"]),
+    passes("no-content-with-length-for-head", "9110 8.6", HEAD).answered(&[204]).heads(&[0])
+        .replied(Reply::Bytes(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"))
+        .never_says(&["content-length"]),
     passes("no-content-with-chunks", "9112 6.1", GET).answered(&[204])
         .replied(Reply::Last(b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"))
         .never_says(&["transfer-encoding"]),
