@@ -2,6 +2,7 @@
 
 use crate::router::redirect::{Origin, Redirect};
 use http::Uri;
+use std::collections::HashSet;
 
 const EXPECTED: &str = "expected lines such as `/old /new 301` or `http://example.com/* https://www.example.com/* 308`";
 /// What a client does only once, or each time; 303, 307 and 308 say what becomes of the method.
@@ -18,6 +19,20 @@ pub(super) fn redirects(text: &str) -> Result<Vec<Redirect>, String> {
     let redirects: Vec<Redirect> = lines
         .map(|line| redirect(line).map_err(|why| format!("{why}, found `{line}`")))
         .collect::<Result<_, _>>()?;
+    let mut known = HashSet::new();
+    for Redirect {
+        origin,
+        path,
+        below,
+        ..
+    } in &redirects
+    {
+        let origin = origin.as_ref().map(|from| (&from.scheme, &from.host));
+        if !known.insert((origin, path, below)) {
+            let star = if *below { "*" } else { "" };
+            return Err(format!("there are two rules for `{path}{star}`"));
+        }
+    }
     match redirects.is_empty() {
         true => Err(EXPECTED.to_owned()),
         false => Ok(redirects),
@@ -172,10 +187,13 @@ mod tests {
             "/* /new",
             "/a/* /a/b/*",
             "http://a.example/* http://A.example/x",
+            "/old /new\n/a /b\n/old /other 301",
+            "http://a.example/x /y\nhttp://A.example/x /z",
         ] {
             assert!(redirects(line).is_err(), "{line}");
         }
         assert!(redirects("http://a.example/* https://a.example/*").is_ok());
         assert!(redirects("/old /new?from=old").is_ok());
+        assert!(redirects("/old /new\n/old/* /new/*\nhttp://a.example/old /other").is_ok());
     }
 }

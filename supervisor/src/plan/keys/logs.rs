@@ -3,7 +3,7 @@
 use super::{Key, LogTarget, Scope};
 use crate::plan::log::Template;
 use crate::plan::spec::{LineFormat, LogTo};
-use crate::plan::units::{number, optional_duration, show_duration, show_size};
+use crate::plan::units::{number, optional_duration, show_duration, show_size, switch};
 use crate::plan::values::{optional_size, path};
 
 /// The most old log files that stay; each rotation renames them all.
@@ -93,9 +93,13 @@ pub(super) static KEYS: &[Key] = &[
         default: "off",
         about: "where the proxy logs requests: `off`, `stdout` or a file, relative to the INI file; in `[isolate:NAME]` only `off`",
         set: |draft, text, here| {
-            draft.access_log = match text.trim() {
-                "off" => LogTarget::Off,
-                "stdout" => LogTarget::Stdout,
+            draft.access_log = match (text.trim(), switch(text)) {
+                (_, Ok(false)) => LogTarget::Off,
+                ("stdout", _) => LogTarget::Stdout,
+                // Files of these names would be meant by nobody.
+                (_, Ok(true)) | ("stderr" | "syslog" | "journald", _) => {
+                    return Err("expected `off`, `stdout` or a file".to_owned());
+                }
                 _ => LogTarget::File(path(text, here)?),
             };
             Ok(())

@@ -37,6 +37,20 @@ fn a_default_that_can_be_written_reads_as_the_default() {
 }
 
 #[test]
+fn an_access_log_is_a_place() {
+    let target = |text| read("access_log", text).map(|draft| draft.access_log);
+    for off in ["off", "false", "No", "0"] {
+        assert_eq!(target(off), Ok(LogTarget::Off), "{off}");
+    }
+    assert_eq!(target("stdout"), Ok(LogTarget::Stdout));
+    for nowhere in ["on", "yes", "1", "stderr", "syslog", "journald"] {
+        assert!(target(nowhere).is_err(), "{nowhere}");
+    }
+    let file = LogTarget::File("/srv/site/stderr".into());
+    assert_eq!(target("./stderr"), Ok(file));
+}
+
+#[test]
 fn names_are_unique() {
     let names: std::collections::BTreeSet<&str> = all().map(|key| key.name).collect();
     assert_eq!(names.len(), all().count());
