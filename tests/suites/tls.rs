@@ -300,6 +300,23 @@ fn a_plain_port_sends_its_clients_to_https() {
 }
 
 #[test]
+fn a_reload_tells_of_an_expired_certificate_once() {
+    let authority = Authority::new();
+    let paster = certified(&authority, &["a.example"]);
+    let expired = authority.issue_with(&["a.example"], |params| {
+        params.not_before = rcgen::date_time_ymd(2019, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    });
+    write_private(&paster.site().path("0.pem"), &expired.in_one());
+    paster.expect_log("expired at");
+    paster.command(&["reload"]).succeeded();
+    paster.command(&["reload"]).succeeded();
+    paster.wait_for_log("nothing has changed");
+    let log = paster.stderr().text();
+    assert_eq!(log.matches("expired at").count(), 1, "{log}");
+}
+
+#[test]
 fn check_tells_of_certificates_that_clients_will_refuse() {
     let authority = Authority::new();
     let site = site("certfile = cert.pem\nkeyfile = key.pem", "");

@@ -89,6 +89,10 @@ impl Driver {
         }
         match plan.and_then(|plan| Ok((self.prepare(&plan)?, plan))) {
             Ok((listeners, plan)) => {
+                let known = &self.plan.warnings;
+                for warning in plan.warnings.iter().filter(|one| !known.contains(one)) {
+                    tracing::warn!(hint = warning.hint, "{warning}");
+                }
                 self.apply(plan, listeners, asked);
                 self.watch_everything(began);
             }
