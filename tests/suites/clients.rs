@@ -174,6 +174,7 @@ fn connections_over_the_limit_wait_for_their_turn() {
     let mut second = paster.connect();
     assert_eq!(first.get("/").expect("an answer").status, 200);
     assert_eq!(second.get("/").expect("an answer").status, 200);
+    paster.expect_log("as many client connections as there may be");
     let third = paster.get_in_background("/");
     assert_eq!(first.get("/").expect("an answer").status, 200);
     assert!(!third.is_finished());

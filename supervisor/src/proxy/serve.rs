@@ -86,6 +86,14 @@ pub(super) async fn accept(thread: Rc<Thread>, acceptor: Acceptor, info: Listene
     draining.as_mut().enable();
     while !thread.shared.is_draining() {
         if let Some(pause) = must_pause(&thread) {
+            if !has_room(&thread) && complaints.are_due() {
+                let open = thread.shared.open_connections();
+                tracing::warn!(
+                    address = info.address,
+                    open,
+                    "there are as many client connections as there may be (`max_connections`, open files); more wait"
+                );
+            }
             tokio::time::sleep(pause).await;
             continue;
         }
