@@ -161,6 +161,22 @@ fn a_file_that_a_broken_configuration_names_is_watched() {
 }
 
 #[test]
+fn the_file_that_a_filter_comes_from_is_watched() {
+    let filter = |word: &str| format!("[filter:said]\nuse = call:words:factory\nword = {word}\n");
+    let words = "def factory(global_conf, word):\n    def filter(app):\n        def filtered(environ, start_response):\n            \
+                 app(environ, start_response)\n            return [word.encode()]\n        return filtered\n    return filter\n";
+    let site = Site::new()
+        .python("home", "/", &saying("'bare'", ""))
+        .policy("home", "filters = config:other.ini#said")
+        .file("other.ini", &filter("old"))
+        .file("words.py", words);
+    let paster = reloading(site).serve();
+    assert_eq!(paster.text("/"), "old");
+    write(&paster, "other.ini", &filter("new"));
+    wait_for_text(&paster, "/", "new");
+}
+
+#[test]
 fn the_setting_names_files_that_restart_an_app_without_reload() {
     let site = Site::new()
         .actor("home", "/")

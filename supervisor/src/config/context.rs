@@ -11,6 +11,7 @@ use super::tree::{Conf, Factory, ObjectType, Origin};
 use indexmap::IndexMap;
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Problems; never empty in an `Err`. The first is the one that Paste Deploy would raise.
 pub(crate) type Problems = Vec<Problem>;
@@ -51,7 +52,7 @@ impl Site {
 pub(crate) struct ConfigLoader {
     /// As opened.
     pub(crate) file: Rc<str>,
-    pub(crate) document: Rc<Document>,
+    pub(crate) document: Arc<Document>,
     pub(crate) ini: ini::Ini,
     pub(crate) defaults: Defaults,
     /// The caller's values that became defaults.

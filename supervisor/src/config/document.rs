@@ -2,8 +2,10 @@
 
 use super::grammar;
 use super::problem::Problem;
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The section whose options are seen by every other section.
 pub const DEFAULT: &str = "DEFAULT";
@@ -40,6 +42,25 @@ impl Section {
     /// The option called exactly `name`.
     pub fn option(&self, name: &str) -> Option<&OptionLine> {
         self.options.iter().find(|option| option.name == name)
+    }
+}
+
+/// The files of one configuration, each read once: all that is resolved with them sees the same text.
+#[derive(Debug, Default)]
+pub struct Documents(HashMap<String, Arc<Document>>);
+
+impl Documents {
+    /// A file by its name as opened; what could not be read is tried again.
+    ///
+    /// # Errors
+    /// As [`Document::read`].
+    pub fn read(&mut self, file: &str) -> Result<Arc<Document>, Vec<Problem>> {
+        if let Some(document) = self.0.get(file) {
+            return Ok(Arc::clone(document));
+        }
+        let document = Arc::new(Document::read(file)?);
+        self.0.insert(file.to_owned(), Arc::clone(&document));
+        Ok(document)
     }
 }
 

@@ -38,13 +38,14 @@ pub mod values;
 pub use lookup::Kind;
 
 use context::{Context, Globals, Loader, Site};
-use document::Document;
+use document::{Document, Documents};
 use problem::Problem;
 use python::Environments;
 use resolve::Resolver;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use tree::{Conf, Node};
 
 /// Nested references are resolved recursively, up to a limit that needs about a tenth of this.
@@ -72,22 +73,27 @@ pub struct Resolved {
     /// Every file that was read, the outermost first; absolute.
     pub files: Vec<PathBuf>,
     /// The outermost file; empty for a URI that names no file.
-    pub document: Document,
+    pub document: Arc<Document>,
 }
 
 /// Resolves an object. The problems of all routes are reported together; the first is the one
-/// that Paste Deploy would raise.
-pub fn resolve(query: &Query, environments: &dyn Environments) -> Result<Resolved, Vec<Problem>> {
+/// that Paste Deploy would raise. Files that `documents` has are not read again.
+pub fn resolve(
+    query: &Query,
+    documents: &mut Documents,
+    environments: &dyn Environments,
+) -> Result<Resolved, Vec<Problem>> {
     with_stack(|| {
         let mut resolver = Resolver::new(
             environments,
+            documents,
             query.relative_to.to_string_lossy().into_owned(),
         );
         let context = contexts(&mut resolver, query)?;
         let node = snapshot::node(&context)?;
         let document = resolver
             .outermost
-            .map(|loader| (*loader.document).clone())
+            .map(|loader| Arc::clone(&loader.document))
             .unwrap_or_default();
         Ok(Resolved {
             node,
@@ -105,8 +111,10 @@ pub fn describe(
     environments: &dyn Environments,
 ) -> Result<serde_json::Value, Vec<Problem>> {
     with_stack(|| {
+        let mut documents = Documents::default();
         let mut resolver = Resolver::new(
             environments,
+            &mut documents,
             query.relative_to.to_string_lossy().into_owned(),
         );
         contexts(&mut resolver, query).map(|context| oracle_format::node(&context))
@@ -130,7 +138,12 @@ pub fn member(
 ) -> Result<Node, Vec<Problem>> {
     with_stack(|| {
         let directory = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-        let mut resolver = Resolver::new(environments, directory.to_string_lossy().into_owned());
+        let mut documents = Documents::default();
+        let mut resolver = Resolver::new(
+            environments,
+            &mut documents,
+            directory.to_string_lossy().into_owned(),
+        );
         let loader = match loader {
             tree::Loader::Config { file, defaults } => {
                 Loader::Config(resolver.open(&file.to_string_lossy(), Some(defaults))?)

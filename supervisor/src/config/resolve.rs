@@ -1,7 +1,7 @@
 //! One resolution: the files it has opened, where it is, and what it has noticed.
 
 use super::context::{ConfigLoader, Context, Globals, Problems, Site};
-use super::document::{DEFAULT, Document};
+use super::document::{DEFAULT, Document, Documents};
 use super::expression;
 use super::interpolate;
 use super::lookup::{self, Kind};
@@ -11,9 +11,9 @@ use super::tree::Conf;
 use super::uri;
 use indexmap::{IndexMap, IndexSet};
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// References nested deeper than this are a cycle (Paste Deploy's own limit is Python's stack,
 /// at somewhat under 500).
@@ -24,8 +24,7 @@ const MAX_OBJECTS: usize = 20_000;
 /// One resolution: the opened files, what was noticed, and where it is.
 pub(crate) struct Resolver<'e> {
     pub(super) environments: &'e dyn Environments,
-    /// By the name as opened.
-    documents: HashMap<String, Rc<Document>>,
+    documents: &'e mut Documents,
     /// The file that was opened first.
     pub(super) outermost: Option<Rc<ConfigLoader>>,
     pub(super) files: IndexSet<PathBuf>,
@@ -47,10 +46,14 @@ pub(super) struct Step {
 }
 
 impl<'e> Resolver<'e> {
-    pub(crate) fn new(environments: &'e dyn Environments, directory: String) -> Resolver<'e> {
+    pub(crate) fn new(
+        environments: &'e dyn Environments,
+        documents: &'e mut Documents,
+        directory: String,
+    ) -> Resolver<'e> {
         Resolver {
             environments,
-            documents: HashMap::new(),
+            documents,
             outermost: None,
             files: IndexSet::new(),
             warnings: Vec::new(),
@@ -67,11 +70,7 @@ impl<'e> Resolver<'e> {
         file: &str,
         caller: Option<&Conf>,
     ) -> Result<Rc<ConfigLoader>, Problems> {
-        let document = match self.documents.get(file) {
-            Some(document) => Rc::clone(document),
-            None => Rc::new(Document::read(file)?),
-        };
-        self.documents.insert(file.to_owned(), Rc::clone(&document));
+        let document = self.documents.read(file)?;
         let absolute = uri::absolute_path(file, &self.directory);
         let mut defaults = own_defaults(&document, &absolute);
         let mut added = Conf::new();
@@ -118,7 +117,7 @@ impl<'e> Resolver<'e> {
                 site,
             );
         }
-        let document = Rc::clone(&loader.document);
+        let document = Arc::clone(&loader.document);
         let section = match lookup::find(&document, kind, name)
             .map_err(|problem| vec![site.mark(problem)])?
         {

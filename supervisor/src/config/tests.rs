@@ -1,5 +1,6 @@
 //! Resolution as a whole, on files in a temporary directory.
 
+use super::document::Documents;
 use super::problem::Problem;
 use super::python::{Environments, SearchPath};
 use super::tree::{Conf, Loader, Node, ObjectType, Parts, Via};
@@ -57,7 +58,7 @@ impl Site {
     }
 
     fn resolve(&self) -> Result<Resolved, Vec<Problem>> {
-        resolve(&self.query(), &Fixed::default())
+        resolve(&self.query(), &mut Documents::default(), &Fixed::default())
     }
 
     fn node(&self) -> Node {
@@ -111,6 +112,7 @@ fn the_first_tutorial_runs_as_it_is_printed() {
             kind: Kind::Server,
             ..site.query()
         },
+        &mut Documents::default(),
         &Fixed::default(),
     )
     .expect("a server")
@@ -336,7 +338,7 @@ fn a_percent_in_the_path_is_harmless() {
         uri: "config:50%25s.ini".to_owned(),
         ..site.query()
     };
-    let node = resolve(&query, &Fixed::default())
+    let node = resolve(&query, &mut Documents::default(), &Fixed::default())
         .expect("a valid site")
         .node;
     assert_eq!(node.local_conf["x"], site.dir.path().to_string_lossy());
@@ -350,7 +352,8 @@ fn the_interpreter_follows_the_innermost_isolate_section() {
          [app:blog]\nuse = part\n[app:part]\nuse = egg:Waitress#x\n[app:wiki]\nuse = egg:Waitress#x\n",
     );
     let environments = Fixed::default();
-    resolve(&site.query(), &environments).expect_err("no such entry points");
+    resolve(&site.query(), &mut Documents::default(), &environments)
+        .expect_err("no such entry points");
     let asked = environments.asked.into_inner().expect("not poisoned");
     let blog = format!("{}/blog", site.dir.path().display());
     assert_eq!(
@@ -374,7 +377,7 @@ fn a_member_asked_for_later_is_the_one_resolved_before() {
         global_conf: Conf::from_iter([("v".to_owned(), "3".to_owned())]),
         ..site.query()
     };
-    let node = resolve(&query, &Fixed::default())
+    let node = resolve(&query, &mut Documents::default(), &Fixed::default())
         .expect("a valid site")
         .node;
     let Parts::Pipeline { app: map, .. } = &node.parts else {
@@ -404,6 +407,25 @@ fn a_composite_may_ask_without_a_name() {
     };
     assert!(member(&loader, Kind::App, None, None, &Fixed::default()).is_ok());
     assert!(member(&loader, Kind::App, Some("main"), None, &Fixed::default()).is_err());
+}
+
+#[test]
+fn a_file_is_read_once_for_all_that_is_resolved_of_a_configuration() {
+    let site = Site::new("[app:main]\nuse = config:lib.ini\n").file(
+        "lib.ini",
+        "[app:main]\npaste.app_factory = a:b\n[filter:late]\npaste.filter_factory = a:f\n",
+    );
+    let mut documents = Documents::default();
+    resolve(&site.query(), &mut documents, &Fixed::default()).expect("a valid site");
+    let site = site.file("lib.ini", "[app:main]\npaste.app_factory = other:b\n");
+    let filter = Query {
+        uri: "config:lib.ini#late".to_owned(),
+        kind: Kind::Filter,
+        ..site.query()
+    };
+    let late = resolve(&filter, &mut documents, &Fixed::default()).expect("as it was read before");
+    assert_eq!(late.files, [site.dir.path().join("lib.ini")]);
+    resolve(&filter, &mut Documents::default(), &Fixed::default()).expect_err("as it is now");
 }
 
 #[test]

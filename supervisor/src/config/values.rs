@@ -1,6 +1,6 @@
 //! Values of sections that Paste Deploy ignores, read as it would read them.
 
-use super::document::Document;
+use super::document::{Document, Documents};
 use super::problem::Problem;
 use super::python::Environments;
 use super::resolve::Resolver;
@@ -26,10 +26,12 @@ pub fn values(
     section: &str,
     caller: &Conf,
     working_directory: &Path,
+    documents: &mut Documents,
     environments: &dyn Environments,
 ) -> Result<Vec<Value>, Vec<Problem>> {
     let mut resolver = Resolver::new(
         environments,
+        documents,
         working_directory.to_string_lossy().into_owned(),
     );
     let file = document.path.to_string_lossy();

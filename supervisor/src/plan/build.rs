@@ -13,7 +13,7 @@ use super::settings::{Policy, Sheet};
 use super::spec::{AppKind, AppSpec, Cut, Plan, Settings};
 use super::static_files;
 use super::units::switch;
-use crate::config::document::Document;
+use crate::config::document::{Document, Documents};
 use crate::config::problem::{Place, Problem};
 use crate::config::python::{self, Environments, Machine};
 use crate::config::server_types;
@@ -23,6 +23,7 @@ use crate::confine::probe::Here;
 use crate::confine::verdict::Kernel;
 use crate::router::answers::{Answers, Page};
 use crate::router::message::{Handover, Sendfile, StaticFiles};
+use indexmap::IndexSet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -102,6 +103,8 @@ pub fn build_with(
         environments,
         accounts,
         kernel,
+        documents: Documents::default(),
+        files: IndexSet::new(),
         problems: Vec::new(),
         warnings: Vec::new(),
         pages: BTreeMap::new(),
@@ -124,6 +127,9 @@ struct Builder<'a> {
     environments: &'a dyn Environments,
     accounts: &'a dyn Accounts,
     kernel: &'a dyn Kernel,
+    documents: Documents,
+    /// All that was read, the configuration first.
+    files: IndexSet<PathBuf>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
     /// Files of `error_pages`.
@@ -134,7 +140,7 @@ impl Builder<'_> {
     /// None only with a problem pushed.
     fn build(&mut self) -> Option<Plan> {
         let document = self.document();
-        let (listening, server_files) = self.server(document.as_ref());
+        let listening = self.server(document.as_deref());
         let app = self.resolve(
             &self
                 .request
@@ -142,7 +148,7 @@ impl Builder<'_> {
         );
         let document = app
             .as_ref()
-            .map(|app| app.document.clone())
+            .map(|app| Arc::clone(&app.document))
             .or(document)
             .unwrap_or_default();
         let here = directory_of(&document, &self.request.relative_to);
@@ -178,10 +184,9 @@ impl Builder<'_> {
         let apps: BTreeMap<String, AppSpec> = apps.collect();
         let access_log = sheet.access_log();
         self.problems.extend(log::conflicts(&apps, &access_log));
-        let (listening, more_files) = self.all_servers(listening?, &sheet)?;
-        let server_files = server_files.into_iter().chain(more_files);
-        let server_files = server_files.chain(listening.files);
-        let page_files: Vec<PathBuf> = self.pages.keys().map(PathBuf::from).collect();
+        let listening = self.all_servers(listening?, &sheet)?;
+        self.files.extend(listening.files);
+        self.files.extend(self.pages.keys().map(PathBuf::from));
         Some(Plan {
             config,
             listen: listening.listen,
@@ -196,23 +201,13 @@ impl Builder<'_> {
             access_log,
             cuts,
             warnings: Vec::new(),
-            files: app
-                .files
-                .into_iter()
-                .chain(server_files)
-                .chain(page_files)
-                .fold(Vec::new(), |mut files, file| {
-                    if !files.contains(&file) {
-                        files.push(file);
-                    }
-                    files
-                }),
+            files: std::mem::take(&mut self.files).into_iter().collect(),
         })
     }
 
     /// The file that was given, if the request names one. None with a problem pushed where it cannot be read: it may be for a
     /// moment only, and what is resolved then would have the app and not where to listen.
-    fn document(&mut self) -> Option<Document> {
+    fn document(&mut self) -> Option<Arc<Document>> {
         let uri = uri::from_argument(&self.request.config);
         let (scheme, rest) = uri.split_once(':')?;
         if !scheme.eq_ignore_ascii_case("config") {
@@ -220,14 +215,16 @@ impl Builder<'_> {
         }
         let (path, _) = uri::split_fragment(rest);
         let path = uri::config_path(path, Some(&self.request.relative_to.to_string_lossy()))?;
-        Document::read(path)
+        self.documents
+            .read(&path)
             .map_err(|problems| self.problems.extend(problems))
             .ok()
     }
 
     fn resolve(&mut self, query: &Query) -> Option<Resolved> {
-        match resolve(query, self.environments) {
+        match resolve(query, &mut self.documents, self.environments) {
             Ok(resolved) => {
+                self.files.extend(resolved.files.iter().cloned());
                 self.warnings.extend(resolved.warnings.iter().cloned());
                 Some(resolved)
             }
@@ -238,9 +235,9 @@ impl Builder<'_> {
         }
     }
 
-    /// Where to listen, and the files that were read to know it. None with a problem pushed, or where the file itself
+    /// Where to listen. None with a problem pushed, or where the file itself
     /// cannot be read.
-    fn server(&mut self, document: Option<&Document>) -> (Option<Listening>, Vec<PathBuf>) {
+    fn server(&mut self, document: Option<&Document>) -> Option<Listening> {
         if let Some(name) = &self.request.server {
             if !server_types().any(|known| known == name) {
                 let known: Vec<&str> = server_types().collect();
@@ -248,7 +245,7 @@ impl Builder<'_> {
                     Problem::new("LookupError", format!("there is no server type `{name}`"));
                 let hint = format!("egg:PasteScript has {}", known.join(", "));
                 self.problems.push(problem.hint(hint));
-                return (None, Vec::new());
+                return None;
             }
             let query = Query {
                 uri: format!("egg:PasteScript#{name}"),
@@ -258,7 +255,7 @@ impl Builder<'_> {
         }
         let explicit = self.request.server_name.is_some() || self.request.config.contains('#');
         let Some(document) = document else {
-            return (Some(without_server(&self.request.passed)), Vec::new());
+            return Some(without_server(&self.request.passed));
         };
         let is_main = |name: &str| {
             name.split_once(':')
@@ -280,17 +277,15 @@ impl Builder<'_> {
                     .hint("add [server:main] with `use = egg:Paste#http`, `host` and `port`"),
                 );
             }
-            return (Some(without_server(passed)), Vec::new());
+            return Some(without_server(passed));
         }
         let name = self.request.server_name.as_ref();
         self.listen_as(&self.request.query(Kind::Server, name))
     }
 
     /// Where the server that `query` names would listen.
-    fn listen_as(&mut self, query: &Query) -> (Option<Listening>, Vec<PathBuf>) {
-        let Some(server) = self.resolve(query) else {
-            return (None, Vec::new());
-        };
+    fn listen_as(&mut self, query: &Query) -> Option<Listening> {
+        let server = self.resolve(query)?;
         let place = |key: &str| {
             let line = server
                 .document
@@ -307,26 +302,20 @@ impl Builder<'_> {
         if let Some(listening) = &read {
             self.warnings.extend(listening.warnings.iter().cloned());
         }
-        (read, server.files)
+        read
     }
 
     /// What the served section says, with the addresses of all `servers`. None with a problem pushed.
-    fn all_servers(
-        &mut self,
-        first: Listening,
-        sheet: &Sheet,
-    ) -> Option<(Listening, Vec<PathBuf>)> {
+    fn all_servers(&mut self, first: Listening, sheet: &Sheet) -> Option<Listening> {
         let mut all = vec![first];
-        let mut files = Vec::new();
         for name in &sheet.site().servers {
             let query = self.request.query(Kind::Server, Some(name));
-            let (read, more) = self.listen_as(&query);
-            files.extend(more);
-            all.push(read?);
+            all.push(self.listen_as(&query)?);
         }
         let joined = Listening::join(all, sheet.site().trusted_proxy.clone());
-        let joined = joined.map_err(|problems| self.problems.extend(problems));
-        Some((joined.ok()?, files))
+        joined
+            .map_err(|problems| self.problems.extend(problems))
+            .ok()
     }
 
     fn sheet(&mut self, document: &Document, listening: Option<&Listening>, here: &Path) -> Sheet {
@@ -341,6 +330,7 @@ impl Builder<'_> {
             document,
             conf,
             directory,
+            &mut self.documents,
             self.environments,
             &mut self.problems,
         );

@@ -1,7 +1,7 @@
 //! Finds our own sections in a file and reads their values.
 
 use super::settings::{Entry, Part, subject};
-use crate::config::document::Document;
+use crate::config::document::{Document, Documents};
 use crate::config::problem::{Place, Problem};
 use crate::config::python::Environments;
 use crate::config::tree::Conf;
@@ -13,6 +13,7 @@ pub(super) fn parts(
     document: &Document,
     caller: &Conf,
     working_directory: &Path,
+    documents: &mut Documents,
     environments: &dyn Environments,
     problems: &mut Vec<Problem>,
 ) -> Vec<Part> {
@@ -30,6 +31,7 @@ pub(super) fn parts(
             &section.name,
             caller,
             working_directory,
+            documents,
             environments,
         ) {
             Ok(read) => read,
