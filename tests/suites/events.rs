@@ -144,13 +144,19 @@ fn an_unknown_app_is_named_with_those_that_exist() {
 fn a_follower_sees_what_comes_until_paster_ends() {
     let mut paster = Site::new().actor("home", "/").serve();
     let follower = paster.command_in_background(&["events", "-f", "--json", "-n", "100"]);
-    paster.wait_for("it has connected", || connections(&paster) == 1);
+    let of_new_ones = paster.command_in_background(&["events", "-f", "-n", "0"]);
+    paster.wait_for("they have connected", || connections(&paster) == 2);
     paster.command(&["restart"]).succeeded();
     paster.command(&["upgrade"]).succeeded();
-    paster.wait_for("it has come back", || connections(&paster) == 1);
+    paster.wait_for("they have come back", || connections(&paster) == 2);
     paster.command(&["stop"]).succeeded();
     assert!(paster.wait_for_end().success());
+    let new_ones = of_new_ones.join().expect("it does not panic").succeeded();
+    assert!(!new_ones.stdout.contains("all_ready"), "{new_ones:#?}");
+    assert!(new_ones.stdout.contains("upgraded"), "{new_ones:#?}");
+    assert_eq!(new_ones.stderr, "paster has stopped\n");
     let followed = follower.join().expect("it does not panic").succeeded();
+    assert_eq!(followed.stderr, "");
     let seen = parse(&followed.stdout);
     let numbers: Vec<u64> = seen.iter().filter_map(|e| e["seq"].as_u64()).collect();
     let all: Vec<u64> = (1..=seen.len() as u64).collect();

@@ -2,9 +2,9 @@
 
 use super::args::EventsArgs;
 use super::exit::Exit;
+use super::follow::{self, Reading};
+use super::output;
 use super::problems::printable;
-use super::{outcome, output, remote};
-use crate::control::client::{self, ControlError};
 use crate::control::journal;
 use crate::control::protocol::Event;
 use crate::control::query::Query;
@@ -12,15 +12,10 @@ use crate::control::stream::Line;
 use chrono::{DateTime, Local, Utc};
 use serde_json::Value;
 use std::fmt::Write;
-use std::ops::ControlFlow;
-use std::path::Path;
-use std::time::Duration;
+use std::io;
 
 /// Events that are shown before new ones, unless more or fewer are asked for.
 const BEFORE_NEW: usize = 10;
-/// How long after the end of a stream is looked whether it goes on.
-const AGAIN: Duration = Duration::from_millis(100);
-
 pub(crate) fn run(args: &EventsArgs) -> Exit {
     let query = Query {
         follow: args.follow,
@@ -28,43 +23,39 @@ pub(crate) fn run(args: &EventsArgs) -> Exit {
         since: args.since.map(|since| journal::time(Utc::now() - since)),
         apps: args.apps.clone(),
     };
-    let socket = remote::socket(&args.site);
-    match remote::block_on(&socket, show(&socket, query, args.json)) {
-        Ok(()) => Exit::Ok,
-        Err(error) => outcome::fail(&error, args.json),
-    }
+    let mut shown = Shown {
+        began: journal::time(Utc::now()),
+        printed: None,
+        as_json: args.json,
+    };
+    follow::run(&args.site, "/v1/events", query, &mut shown, args.json)
 }
 
-/// Prints events until there are no more, or nobody reads.
-async fn show(socket: &Path, mut query: Query, as_json: bool) -> Result<(), ControlError> {
-    let mut printed = None;
-    loop {
-        let mut unread = false;
-        let mut print = |line: Line<Event>| {
-            if let Line::Item(event) = &line {
-                let place = Some((event.time.clone(), event.seq));
-                if place <= printed {
-                    return ControlFlow::Continue(());
-                }
-                printed = place;
+/// What was printed, so that the stream can be read again after its end.
+struct Shown {
+    began: String,
+    /// Time and number of the last event.
+    printed: Option<(String, u64)>,
+    as_json: bool,
+}
+
+impl Reading for Shown {
+    type Item = Event;
+
+    fn line(&mut self, line: Line<Event>) -> io::Result<()> {
+        if let Line::Item(event) = &line {
+            let place = Some((event.time.clone(), event.seq));
+            if place <= self.printed {
+                return Ok(());
             }
-            match output::line(&printable(&text(&line, as_json))) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(_) => {
-                    unread = true;
-                    ControlFlow::Break(())
-                }
-            }
-        };
-        match client::stream(socket, "/v1/events", &query, &mut print).await {
-            Ok(()) if unread || !query.follow => return Ok(()),
-            // The stream has ended in order: paster has stopped, or another version takes over, and tells the rest.
-            Ok(()) => tokio::time::sleep(AGAIN).await,
-            Err(ControlError::NotRunning(_)) if printed.is_some() => return Ok(()),
-            Err(error) => return Err(error),
+            self.printed = place;
         }
-        query.last = None;
-        query.since = printed.as_ref().map(|(time, _)| time.clone());
+        output::line(&printable(&text(&line, self.as_json)))
+    }
+
+    fn go_on(&mut self, query: &mut Query) {
+        let last = self.printed.as_ref().map(|(time, _)| time);
+        query.since = Some(last.unwrap_or(&self.began).clone());
     }
 }
 

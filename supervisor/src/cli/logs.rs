@@ -2,21 +2,16 @@
 
 use super::args::LogsArgs;
 use super::exit::Exit;
+use super::follow::{self, Reading};
 use super::problems::printable;
-use super::{events, outcome, output, remote};
-use crate::control::client::{self, ControlError};
+use super::{events, output};
 use crate::control::journal;
 use crate::control::query::Query;
 use crate::control::stream::Line;
 use crate::logs::{LogLine, Stream};
 use chrono::Utc;
 use std::collections::HashMap;
-use std::ops::ControlFlow;
-use std::path::Path;
-use std::time::Duration;
-
-/// How long after the end of a stream is looked whether it goes on.
-const AGAIN: Duration = Duration::from_millis(100);
+use std::io;
 
 pub(crate) fn run(args: &LogsArgs) -> Exit {
     let now = Utc::now();
@@ -26,60 +21,36 @@ pub(crate) fn run(args: &LogsArgs) -> Exit {
         since: args.since.map(|since| journal::time(now - since)),
         apps: args.apps.clone(),
     };
-    let seen = Seen::from(journal::time(now));
-    let socket = remote::socket(&args.site);
-    match remote::block_on(&socket, show(&socket, query, seen, args.json)) {
-        Ok(()) => Exit::Ok,
-        Err(error) => outcome::fail(&error, args.json),
-    }
+    let mut shown = Shown {
+        seen: Seen::from(journal::time(now)),
+        as_json: args.json,
+    };
+    follow::run(&args.site, "/v1/logs", query, &mut shown, args.json)
 }
 
-/// Prints lines until there are no more, or nobody reads.
-async fn show(
-    socket: &Path,
-    mut query: Query,
-    mut seen: Seen,
+struct Shown {
+    seen: Seen,
     as_json: bool,
-) -> Result<(), ControlError> {
-    // How the stream has ended, once nothing listens any more.
-    let mut end = None;
-    loop {
-        let (mut unread, mut was_read) = (false, false);
-        let mut print = |line: Line<LogLine>| {
-            was_read = true;
-            let missed = match &line {
-                Line::Item(line) => match seen.next(line) {
-                    Verdict::Known => return ControlFlow::Continue(()),
-                    Verdict::New { missed } => missed,
-                },
-                Line::Missed { .. } => 0,
-            };
-            let gap = (missed > 0).then_some(Line::Missed { missed });
-            for line in gap.iter().chain([&line]) {
-                if output::line(&printable(&text(line, as_json))).is_err() {
-                    unread = true;
-                    return ControlFlow::Break(());
-                }
-            }
-            ControlFlow::Continue(())
+}
+
+impl Reading for Shown {
+    type Item = LogLine<'static>;
+
+    fn line(&mut self, line: Line<LogLine<'static>>) -> io::Result<()> {
+        let missed = match &line {
+            Line::Item(line) => match self.seen.next(line) {
+                Verdict::Known => return Ok(()),
+                Verdict::New { missed } => missed,
+            },
+            Line::Missed { .. } => 0,
         };
-        let ended = client::stream(socket, "/v1/logs", &query, &mut print).await;
-        match (ended, &mut end) {
-            (Ok(()), _) if unread || !query.follow => return Ok(()),
-            // In order: paster has stopped, or another version takes over, and tells the rest.
-            (Ok(()), end) => *end = Some(Ok(())),
-            // It was killed, or it has replaced itself before we had read everything; or it was about to end when we came.
-            (Err(ControlError::Lost), end) if query.follow => {
-                if was_read || end.is_none() {
-                    *end = Some(Err(ControlError::Lost));
-                }
-            }
-            (Err(ControlError::NotRunning(_)), Some(_)) => return end.unwrap_or(Ok(())),
-            (Err(error), _) => return Err(error),
-        }
-        tokio::time::sleep(AGAIN).await;
-        seen.go_on();
-        query.last = None;
+        let gap = (missed > 0).then_some(Line::Missed { missed });
+        let mut lines = gap.iter().chain([&line]);
+        lines.try_for_each(|line| output::line(&printable(&text(line, self.as_json))))
+    }
+
+    fn go_on(&mut self, _: &mut Query) {
+        self.seen.go_on();
     }
 }
 

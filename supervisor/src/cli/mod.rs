@@ -6,6 +6,7 @@ mod crash_report;
 mod crashes;
 mod events;
 mod exit;
+mod follow;
 mod logs;
 mod maintenance;
 mod member;
