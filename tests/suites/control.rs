@@ -510,7 +510,7 @@ mod at_once {
         assert!(reload.stdout.contains("home: restarted"), "{reload:#?}");
         assert_eq!(paster.get("/").json()["version"], "2");
         let reload = paster.command(&["reload"]).succeeded();
-        assert_eq!(reload.stdout, "");
+        assert_eq!(reload.stdout, "nothing has changed\n");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::harness::{Paster, Site, Status};
 use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 use std::net::TcpListener;
 
 fn three_apps() -> Paster {
@@ -39,7 +40,11 @@ fn only_the_app_whose_section_changed_gets_new_processes() {
 fn a_reload_of_an_unchanged_file_changes_nothing() {
     let paster = three_apps();
     let before = paster.status();
-    paster.command(&["reload"]).succeeded();
+    let reload = paster.command(&["reload"]).succeeded();
+    assert_eq!(reload.stdout, "nothing has changed\n");
+    let reload = paster.command(&["reload", "--json"]).succeeded();
+    let reload: Value = serde_json::from_str(&reload.stdout).expect("JSON");
+    assert_eq!((&reload["apps"], &reload["site"]), (&json!([]), &json!([])));
     let after = paster.status();
     let names = ["one", "two", "three"];
     assert_eq!(pids(&after, &names), pids(&before, &names));
@@ -186,7 +191,8 @@ fn a_new_listen_address_is_served_and_the_old_one_closed() {
     let pid = paster.status().app("home").pid();
     assert_eq!(paster.get("/").status, 200);
     paster.edit(|site| site.ini(&text.replace(&first, &second)));
-    paster.command(&["reload"]).succeeded();
+    let reload = paster.command(&["reload"]).succeeded();
+    assert_eq!(reload.stdout, "site: updated (listeners)\n");
     let status = paster.wait_until("it listens there", |s| {
         s.listen == [format!("127.0.0.1:{}", ports[1])]
     });

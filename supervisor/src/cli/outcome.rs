@@ -20,6 +20,8 @@ struct Outcome<'a> {
     ok: bool,
     error: Option<ErrorObject<'a>>,
     apps: &'a [AppResult],
+    /// What a reload has changed besides.
+    site: Option<&'a [String]>,
 }
 
 /// Why a command failed.
@@ -44,8 +46,8 @@ impl<'a> ErrorObject<'a> {
     }
 }
 
-/// Results for apps: the command has done what it could.
-pub(crate) fn done(apps: &[AppResult], as_json: bool) -> Exit {
+/// Results for apps, and of a reload what has changed of the `site`: the command has done what it could.
+pub(crate) fn done(apps: &[AppResult], site: Option<&[String]>, as_json: bool) -> Exit {
     let failed: Vec<&str> = apps
         .iter()
         .filter(|app| app.error.is_some())
@@ -54,9 +56,16 @@ pub(crate) fn done(apps: &[AppResult], as_json: bool) -> Exit {
     if as_json {
         let message = format!("it did not work for {}", failed.join(", "));
         let error = (!failed.is_empty()).then(|| ErrorObject::new("failed", message));
-        print(error, apps);
+        print(error, apps, site);
     } else {
         apps.iter().for_each(print_result);
+        match site {
+            Some([]) if apps.is_empty() => output::answer("nothing has changed"),
+            None | Some([]) => {}
+            Some(changed) => {
+                output::answer(&format!("site: updated ({})", changed.join(", ")));
+            }
+        }
     }
     match failed.is_empty() {
         true => Exit::Ok,
@@ -67,7 +76,7 @@ pub(crate) fn done(apps: &[AppResult], as_json: bool) -> Exit {
 /// What was waited for did not come in time: `message`, and what each app is instead.
 pub(crate) fn timed_out(message: String, apps: &[AppResult], as_json: bool) -> Exit {
     if as_json {
-        print(Some(ErrorObject::new("timeout", message)), apps);
+        print(Some(ErrorObject::new("timeout", message)), apps, None);
     } else {
         output::message(&format!("error: {}", printable(&message)));
         for app in apps {
@@ -114,7 +123,7 @@ pub(crate) fn fail(error: &ControlError, as_json: bool) -> Exit {
             hint,
             problems,
         };
-        print(Some(error), &[]);
+        print(Some(error), &[], None);
     } else if problems.is_empty() {
         output::message(&format!("error: {}", printable(&error.to_string())));
         if let Some(hint) = hint {
@@ -149,7 +158,7 @@ fn complain(class: &str, message: &str, hint: Option<&str>, as_json: bool) -> Ex
             hint,
             problems: &[],
         };
-        print(Some(error), &[]);
+        print(Some(error), &[], None);
     } else {
         output::message(&format!("error: {}", printable(message)));
         if let Some(hint) = hint {
@@ -161,12 +170,13 @@ fn complain(class: &str, message: &str, hint: Option<&str>, as_json: bool) -> Ex
 
 const AS_WHOM: &str = "run it as the user who runs `paster serve`, or as root";
 
-fn print(error: Option<ErrorObject<'_>>, apps: &[AppResult]) {
+fn print(error: Option<ErrorObject<'_>>, apps: &[AppResult], site: Option<&[String]>) {
     output::answer(&json(&Outcome {
         schema_version: SCHEMA_VERSION,
         ok: error.is_none(),
         error,
         apps,
+        site,
     }));
 }
 

@@ -104,7 +104,7 @@ pub(crate) async fn ask(socket: &Path, command: &Command) -> Result<Answer, Cont
 
 pub(crate) fn finish(answer: Result<Answer, ControlError>, json: bool) -> Exit {
     match answer {
-        Ok(Answer::Done { apps }) => outcome::done(&apps, json),
+        Ok(Answer::Done { apps, site }) => outcome::done(&apps, site.as_deref(), json),
         Ok(Answer::Refused { errors }) => outcome::fail(&ControlError::Refused(errors), json),
         Ok(Answer::Status(_) | Answer::Upgrading { .. } | Answer::Again) => {
             let error = "what nobody asked for".to_owned();

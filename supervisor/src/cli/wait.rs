@@ -23,7 +23,7 @@ pub(crate) fn run(args: &WaitArgs) -> Exit {
     });
     let after = args.timeout;
     match waited {
-        Ok(Ok(apps)) => outcome::done(&apps, args.json),
+        Ok(Ok(apps)) => outcome::done(&apps, None, args.json),
         Ok(Err(Missing::Apps(apps))) => {
             let wanted = crate::control::protocol::WaitFor::from(args.state).name();
             let names: Vec<&str> = apps
@@ -67,10 +67,10 @@ async fn state(
             timeout_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
         };
         match client::call(socket, &command).await {
-            Ok(Answer::Done { apps }) if apps.iter().all(|app| app.error.is_none()) => {
+            Ok(Answer::Done { apps, .. }) if apps.iter().all(|app| app.error.is_none()) => {
                 return Ok(apps);
             }
-            Ok(Answer::Done { apps }) => return Err(Missing::Apps(apps)),
+            Ok(Answer::Done { apps, .. }) => return Err(Missing::Apps(apps)),
             // Another version takes over.
             Ok(Answer::Again) => tokio::time::sleep(AGAIN).await,
             // It comes, or comes back.

@@ -89,6 +89,10 @@ pub enum Answer {
     /// One result for each app that the command was about.
     Done {
         apps: Vec<AppResult>,
+        /// What a reload has changed besides apps: `listeners`, `certificates`, `routes`, `access_log`, `directories`,
+        /// `settings`. None of any other command, and from an older paster.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        site: Option<Vec<String>>,
     },
     /// The program has agreed and is executed now. Whether that worked is seen in the status: `upgrades` is more than this
     /// number then.
@@ -104,6 +108,11 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// Of a command that is about apps alone.
+    pub fn done(apps: Vec<AppResult>) -> Answer {
+        Answer::Done { apps, site: None }
+    }
+
     /// Refuses with a sentence.
     pub fn refused(why: impl Into<String>) -> Answer {
         Answer::Refused {

@@ -31,6 +31,20 @@ impl Changes {
     pub fn is_empty(&self) -> bool {
         *self == Changes::default()
     }
+
+    /// What differs besides apps, in words for programs.
+    pub fn of_the_site(&self) -> Vec<&'static str> {
+        let all = [
+            (self.listeners_changed, "listeners"),
+            (self.certificates_changed, "certificates"),
+            (self.routes_changed, "routes"),
+            (self.access_log_changed, "access_log"),
+            (self.directories_changed, "directories"),
+            (self.table_changed, "settings"),
+        ];
+        let changed = all.into_iter().filter(|(changed, _)| *changed);
+        changed.map(|(_, what)| what).collect()
+    }
 }
 
 /// Compares two plans of the same site.

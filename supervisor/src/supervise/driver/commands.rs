@@ -3,7 +3,7 @@
 use super::Driver;
 use super::maintenance::Ordered;
 use super::shutdown::Phase;
-use super::waiters::{Goal, GoalKind, IsReload, Waiter, result};
+use super::waiters::{Cause, Goal, GoalKind, Waiter, result};
 use crate::config::problem::Problem;
 use crate::control::protocol::{Answer, Command};
 use crate::plan::spec::AppSpec;
@@ -66,7 +66,7 @@ impl Driver {
                     results,
                     table: None,
                     until_exit: true,
-                    is_reload: IsReload::No,
+                    cause: Cause::Command,
                 });
             }
             Command::Stop { apps } => self.with_apps(apps, false, reply, |_, _| Decision::Stop),
@@ -84,7 +84,7 @@ impl Driver {
             Command::Find { apps } => {
                 let unknown = self.unknown_apps(&apps);
                 let _ = reply.send(match unknown.is_empty() {
-                    true => Answer::Done { apps: Vec::new() },
+                    true => Answer::done(Vec::new()),
                     false => Answer::Refused { errors: unknown },
                 });
             }
@@ -117,7 +117,7 @@ impl Driver {
                 (name, decision)
             })
             .collect();
-        self.carry_out_decisions(decisions, vec![reply], IsReload::No);
+        self.carry_out_decisions(decisions, vec![reply], Cause::Command);
     }
 
     /// First notes what is waited for, then acts: a step may reach its goal at once.
@@ -125,7 +125,7 @@ impl Driver {
         &mut self,
         decisions: Vec<(String, Decision)>,
         replies: Vec<oneshot::Sender<Answer>>,
-        is_reload: IsReload,
+        cause: Cause,
     ) {
         let (mut pending, mut results) = (BTreeMap::new(), Vec::new());
         for (name, decision) in &decisions {
@@ -174,7 +174,7 @@ impl Driver {
             results,
             table: None,
             until_exit: false,
-            is_reload,
+            cause,
         });
         for (name, decision) in decisions {
             let Some(number) = self.numbers.get(&name).copied() else {

@@ -4,7 +4,7 @@
 
 use super::Driver;
 use super::app::AppRun;
-use super::waiters::{IsReload, Waiter, result};
+use super::waiters::{Cause, Waiter, result};
 use crate::control::kinds;
 use crate::control::protocol::Answer;
 use crate::plan::spec::Plan;
@@ -82,7 +82,7 @@ impl Driver {
             results: vec![result(&name, action, app.machine.generation())],
             table: None,
             until_exit: false,
-            is_reload: IsReload::No,
+            cause: Cause::Command,
         });
     }
 

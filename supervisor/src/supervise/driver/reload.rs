@@ -5,7 +5,7 @@
 use super::Driver;
 use super::commands::Decision;
 use super::shutdown::Phase;
-use super::waiters::IsReload;
+use super::waiters::Cause;
 use crate::config::problem::Problem;
 use crate::control::kinds;
 use crate::control::protocol::Answer;
@@ -206,12 +206,12 @@ impl Driver {
                 "configuration reloaded"
             );
         }
-        for name in changes.added {
-            self.add_app(&name);
+        for name in &changes.added {
+            self.add_app(name);
             let action = "added";
-            decisions.push((name, Decision::Await { action }));
+            decisions.push((name.clone(), Decision::Await { action }));
         }
-        self.carry_out_decisions(decisions, asked, IsReload::Yes);
+        self.carry_out_decisions(decisions, asked, Cause::Reload(changes));
     }
 
     fn has_workers(&self, name: &str) -> bool {

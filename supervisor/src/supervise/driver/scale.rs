@@ -5,7 +5,7 @@
 
 use super::Driver;
 use super::app::AppRun;
-use super::waiters::{Goal, GoalKind, IsReload, Waiter, result};
+use super::waiters::{Cause, Goal, GoalKind, Waiter, result};
 use crate::config::problem::Problem;
 use crate::control::kinds;
 use crate::control::protocol::{Answer, AppResult, Failure};
@@ -74,7 +74,7 @@ impl Driver {
             results,
             table: None,
             until_exit: false,
-            is_reload: IsReload::No,
+            cause: Cause::Command,
         });
         for (number, processes) in numbers {
             self.scale(number, processes, goals.contains(&number));

@@ -6,6 +6,7 @@
 use super::Driver;
 use super::app::AppRun;
 use crate::control::protocol::{Answer, AppResult, Failure};
+use crate::plan::diff::Changes;
 use crate::supervise::machine::AppState;
 use std::collections::BTreeMap;
 use tokio::sync::oneshot;
@@ -20,14 +21,15 @@ pub(super) struct Waiter {
     pub(super) table: Option<u64>,
     /// It asked paster to stop: answered last.
     pub(super) until_exit: bool,
-    pub(super) is_reload: IsReload,
+    pub(super) cause: Cause,
 }
 
-/// Whether the service manager is to hear of the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum IsReload {
-    Yes,
-    No,
+/// Why there is something to wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cause {
+    Command,
+    /// The service manager is to hear of the end as well.
+    Reload(Changes),
 }
 
 pub(super) struct Goal {
@@ -124,12 +126,18 @@ impl Driver {
                 });
         self.waiters = waiting;
         for waiter in done {
-            if waiter.is_reload == IsReload::Yes {
-                self.reload_ended(failure_of(&waiter.results));
-            }
+            let site = match waiter.cause {
+                Cause::Command => None,
+                Cause::Reload(changes) => {
+                    self.reload_ended(failure_of(&waiter.results));
+                    let changed = changes.of_the_site().into_iter();
+                    Some(changed.map(str::to_owned).collect())
+                }
+            };
+            let apps = waiter.results;
+            let answer = Answer::Done { apps, site };
             for reply in waiter.replies {
-                let apps = waiter.results.clone();
-                let _ = reply.send(Answer::Done { apps });
+                let _ = reply.send(answer.clone());
             }
         }
     }
@@ -177,7 +185,7 @@ impl Driver {
     pub(super) fn answer_at_exit(&mut self) {
         for waiter in self.waiters.drain(..).filter(|waiter| waiter.until_exit) {
             for reply in waiter.replies {
-                let _ = reply.send(Answer::Done { apps: Vec::new() });
+                let _ = reply.send(Answer::done(Vec::new()));
             }
         }
     }

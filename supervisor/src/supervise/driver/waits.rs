@@ -54,7 +54,7 @@ impl Driver {
             let apps = self.look(&wait);
             let is_there = apps.iter().all(|app| app.error.is_none());
             if is_there || wait.deadline <= now {
-                let _ = wait.reply.send(Answer::Done { apps });
+                let _ = wait.reply.send(Answer::done(apps));
             } else {
                 self.waits.push(wait);
             }
