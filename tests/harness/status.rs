@@ -15,6 +15,8 @@ pub(crate) struct Status {
     pub(crate) listen: Vec<String>,
     pub(crate) proxy: Proxy,
     pub(crate) apps: Vec<App>,
+    /// Requests that have reached none.
+    pub(crate) without_app: serde_json::Value,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -2,7 +2,7 @@
 
 use crate::harness::certificates::{Authority, write_private};
 use crate::harness::curl::curl;
-use crate::harness::{DEADLINE, Paster, Site, poll};
+use crate::harness::{DEADLINE, Paster, Site, h2, poll};
 use crate::tls;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -259,6 +259,23 @@ fn a_pipe_that_nobody_reads_holds_nobody_up() {
         .read_line(&mut line)
         .expect("text");
     assert_eq!(line, "200\n");
+}
+
+#[test]
+fn what_is_malformed_on_a_stream_of_http_2_is_logged_too() {
+    let paster = logged("$request|$status|$app|$body_bytes_sent");
+    let sent = h2::run(async {
+        let mut connection = h2::Connection::open(paster.address()).await;
+        let mut of_two_minds = h2::get("/health");
+        let host = "b.example".parse().expect("valid");
+        of_two_minds.headers_mut().insert("host", host);
+        let refused = connection.ask(of_two_minds).await.expect("an answer");
+        assert_eq!(refused.status(), 400);
+        h2::body(refused).await.expect("whole").len()
+    });
+    let line = lines(&paster, 1).remove(0);
+    let expected = format!("GET https://a.example/health HTTP/2.0|400|-|{sent}");
+    assert_eq!(line, expected);
 }
 
 #[test]

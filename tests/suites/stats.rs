@@ -1,5 +1,6 @@
 //! `paster stats`: every request is counted once, by what came of it, also over the ends of proxies.
 
+use crate::harness::h2::{self, get, run};
 use crate::harness::{Paster, Site, process};
 use serde_json::Value;
 
@@ -138,4 +139,69 @@ fn counts_survive_proxies_and_upgrades() {
         (&told["requests"], &told["in_flight"]),
         (&8.into(), &0.into())
     );
+}
+
+#[test]
+fn requests_that_reach_no_app_are_counted_too() {
+    let paster = Site::new()
+        .actor("home", "/home")
+        .policy("", "redirects = /old /new 301")
+        .serve();
+    paster.expect_log("the proxy ended; it is replaced");
+    let status = |request: &[u8]| {
+        let mut connection = paster.connect();
+        // Who was refused need not listen to the rest.
+        let _ = connection.send(request);
+        connection.response().expect("an answer").status
+    };
+    assert_eq!(paster.get("/home/health").status, 200);
+    assert_eq!(paster.get("/nowhere").status, 404);
+    assert_eq!(paster.get("/old").status, 301);
+    assert_eq!(status(b"nonsense\r\n\r\n"), 400);
+    assert_eq!(
+        status(b"GET /home HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"),
+        400
+    );
+    let large = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+        "x".repeat(100_000)
+    );
+    assert_eq!(status(large.as_bytes()), 431);
+    run(async {
+        let mut connection = h2::Connection::open(paster.address()).await;
+        let mut of_two_minds = get("/home/health");
+        let host = "b.example".parse().expect("valid");
+        of_two_minds.headers_mut().insert("host", host);
+        let refused = connection.ask(of_two_minds).await.expect("an answer");
+        assert_eq!(refused.status(), 400);
+    });
+    let others = |redirects: u64, errors: u64| {
+        paster.wait_until("they are counted", |status| {
+            let others = &status.without_app;
+            let counts = (
+                others["requests"].as_u64(),
+                others["traffic"]["in_flight"].as_u64(),
+            );
+            let answers = &others["traffic"]["responses"];
+            counts == (Some(redirects + errors), Some(0))
+                && answers["3xx"] == redirects
+                && answers["4xx"] == errors
+        })
+    };
+    others(1, 5);
+    process::sigkill(paster.status().proxy.pid.expect("it runs"));
+    assert_eq!(paster.get("/nowhere").status, 404);
+    others(1, 6);
+    paster.command(&["upgrade"]).succeeded();
+    assert_eq!(paster.get("/old").status, 301);
+    others(2, 6);
+    assert_eq!(stats(&paster, "home")["requests"], 1);
+    let table = paster.command(&["stats"]).succeeded().stdout;
+    let row = table.lines().last().expect("a table");
+    let words: Vec<&str> = row.split_whitespace().take(5).collect();
+    assert_eq!(words, ["-", "8", "0", "2", "6"], "{table}");
+    let told = paster.command(&["stats", "--json"]).succeeded().stdout;
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(told["without_app"]["responses"]["4xx"], 6, "{told}");
+    assert_eq!(told["without_app"]["requests"], 8, "{told}");
 }

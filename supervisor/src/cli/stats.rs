@@ -5,7 +5,7 @@ use super::check::json;
 use super::exit::Exit;
 use super::problems::printable;
 use super::{outcome, output, remote, units};
-use crate::control::protocol::{Answer, AppStatus, Command, Status};
+use crate::control::protocol::{Answer, AppStatus, Command, Status, WithoutApp};
 use crate::control::traffic::TrafficStatus;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -19,6 +19,16 @@ struct Stats<'a> {
     pid: u32,
     uptime_s: f64,
     apps: Vec<AppStats<'a>>,
+    /// None where apps are named.
+    without_app: Option<Others<'a>>,
+}
+
+/// Requests that have reached no app.
+#[derive(Serialize)]
+struct Others<'a> {
+    requests: u64,
+    #[serde(flatten)]
+    traffic: &'a TrafficStatus,
 }
 
 #[derive(Serialize)]
@@ -29,6 +39,9 @@ struct AppStats<'a> {
     #[serde(flatten)]
     traffic: &'a TrafficStatus,
 }
+
+/// Where an app would stand, as in the access log.
+const NO_APP: &str = "-";
 
 const HEADER: [&str; 17] = [
     "APP", "REQUESTS", "2XX", "3XX", "4XX", "5XX", "GONE", "ACTIVE", "QUEUED", "REFUSED",
@@ -52,15 +65,16 @@ pub(crate) fn run(args: &StatsArgs) -> Exit {
     }
     let wanted = |app: &&AppStatus| args.apps.is_empty() || args.apps.contains(&app.name);
     let apps: Vec<&AppStatus> = status.apps.iter().filter(wanted).collect();
+    let others = args.apps.is_empty().then_some(&status.without_app);
     if args.json {
-        output::answer(&json(&stats(&status, &apps)));
+        output::answer(&json(&stats(&status, &apps, others)));
     } else {
-        output::answer(&render(&apps));
+        output::answer(&render(&apps, others));
     }
     Exit::Ok
 }
 
-fn stats<'a>(status: &Status, apps: &[&'a AppStatus]) -> Stats<'a> {
+fn stats<'a>(status: &Status, apps: &[&'a AppStatus], others: Option<&'a WithoutApp>) -> Stats<'a> {
     let apps = apps.iter().map(|app| AppStats {
         name: &app.name,
         requests: app.requests,
@@ -72,18 +86,25 @@ fn stats<'a>(status: &Status, apps: &[&'a AppStatus]) -> Stats<'a> {
         pid: status.pid,
         uptime_s: status.uptime_s,
         apps: apps.collect(),
+        without_app: others.map(|others| Others {
+            requests: others.requests,
+            traffic: &others.traffic,
+        }),
     }
 }
 
 /// No line ends with a space.
-fn render(apps: &[&AppStatus]) -> String {
+fn render(apps: &[&AppStatus], others: Option<&WithoutApp>) -> String {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(HEADER);
     for app in apps {
-        table.add_row(row(app));
+        table.add_row(row(&app.name, app.requests, app.queued, &app.traffic));
+    }
+    if let Some(others) = others {
+        table.add_row(row(NO_APP, others.requests, 0, &others.traffic));
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -98,20 +119,19 @@ fn render(apps: &[&AppStatus]) -> String {
     printable(&lines.join("\n"))
 }
 
-fn row(app: &AppStatus) -> [String; HEADER.len()] {
-    let traffic = &app.traffic;
+fn row(name: &str, requests: u64, queued: u64, traffic: &TrafficStatus) -> [String; HEADER.len()] {
     let answers = &traffic.responses;
     let times = &traffic.duration;
     [
-        app.name.clone(),
-        app.requests.to_string(),
+        name.to_owned(),
+        requests.to_string(),
         answers.successful.to_string(),
         answers.redirects.to_string(),
         answers.client_errors.to_string(),
         answers.server_errors.to_string(),
         traffic.client_gone.to_string(),
         traffic.in_flight.to_string(),
-        app.queued.to_string(),
+        queued.to_string(),
         (traffic.queue_full + traffic.queue_timeouts).to_string(),
         traffic.retries.to_string(),
         (traffic.worker_errors + traffic.worker_timeouts).to_string(),

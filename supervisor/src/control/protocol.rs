@@ -183,6 +183,16 @@ pub struct Status {
     pub urls: Vec<String>,
     pub proxy: ProxyStatus,
     pub apps: Vec<AppStatus>,
+    /// What the proxy has answered before it was about any app: redirects of the site, what no route matches, what is malformed.
+    #[serde(default)]
+    pub without_app: WithoutApp,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WithoutApp {
+    pub requests: u64,
+    pub traffic: TrafficStatus,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -120,9 +120,10 @@ struct Control {
     keeper: Keeper,
     shared: Arc<Shared>,
     threads: usize,
-    /// As it was told last, without `traffic`.
+    /// As it was told last, without traffic.
     last_stats: Stats,
     last_traffic: BTreeMap<String, Traffic>,
+    last_without_app: Traffic,
     /// Queues of apps that could get more processes.
     scaling: Vec<Arc<AppQueue>>,
     /// Set when the proxy is to end.
@@ -166,6 +167,7 @@ impl Control {
             threads,
             last_stats: Stats::default(),
             last_traffic: BTreeMap::new(),
+            last_without_app: Traffic::default(),
             scaling,
             deadline: None,
         };
@@ -268,6 +270,7 @@ impl Control {
                 })
                 .collect(),
             traffic: BTreeMap::new(),
+            without_app: None,
             workers: self
                 .keeper
                 .upstreams()
@@ -280,12 +283,18 @@ impl Control {
         };
         let changed = traffic.iter().filter(changed);
         let changed: BTreeMap<_, _> = changed.map(|(n, t)| (n.clone(), t.clone())).collect();
-        if stats == self.last_stats && changed.is_empty() {
+        let without_app = self.shared.without_app.sum();
+        let without_app = (without_app != self.last_without_app).then_some(without_app);
+        if stats == self.last_stats && changed.is_empty() && without_app.is_none() {
             return;
         }
         self.last_stats = stats.clone();
         self.last_traffic = traffic;
+        if let Some(without_app) = &without_app {
+            self.last_without_app.clone_from(without_app);
+        }
         stats.traffic = changed;
+        stats.without_app = without_app.map(Box::new);
         self.told(&FromProxy::Stats(stats));
     }
 

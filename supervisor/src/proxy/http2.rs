@@ -6,6 +6,7 @@
 use super::connection::{ConnectionState, Phase};
 use super::limits;
 use super::pages::{self, Markup, Shown};
+use super::record::Record;
 use super::reply::without_app;
 use super::request::{Conversation, answer};
 use super::rewrite::Client;
@@ -204,21 +205,23 @@ async fn serve_stream(
     let open = Rc::new(OpenStream::new(&streams.thread, &streams));
     let markup = Markup::accepted(request.headers());
     let max_fields = streams.thread.table().limits.max_fields;
+    let conversation = Conversation {
+        client: Rc::clone(&streams.client),
+        state: Arc::clone(open.state()),
+        info: Rc::clone(&streams.info),
+        thread: Rc::clone(&streams.thread),
+    };
     let mut response = match translate::request(&mut request, max_fields) {
         Err(error) => {
+            let mut record = Record::start(&conversation, &request);
             let table = streams.thread.table();
             let shown = Shown::by(&table.answers, &error);
             let mut response = pages::failure(&error, markup, shown);
             without_app(&streams.thread, &mut response);
+            record.answered_by_us(&response);
             response
         }
         Ok(kind) => {
-            let conversation = Conversation {
-                client: Rc::clone(&streams.client),
-                state: Arc::clone(open.state()),
-                info: Rc::clone(&streams.info),
-                thread: Rc::clone(&streams.thread),
-            };
             let Ok(response) = answer(Rc::new(conversation), request).await;
             match kind {
                 Kind::Plain => response,

@@ -228,9 +228,6 @@ impl Record {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.cells.is_none() && self.log.is_none() {
-            return;
-        }
         let ended = self.ended.unwrap_or_else(Instant::now);
         if let Some(since) = self.waiting_since {
             let waited = ended.saturating_duration_since(since);
@@ -247,8 +244,13 @@ impl Drop for Inner {
             waited: self.waited,
             tries: self.tries,
         };
-        if let Some(cells) = &self.cells {
-            cells.end(&end);
+        match &self.cells {
+            Some(cells) => cells.end(&end),
+            None => {
+                let cells = self.thread.without_app();
+                cells.begin();
+                cells.end(&end);
+            }
         }
         if let (Some(mut entry), Some(log)) = (self.log.take(), &self.thread.shared.log) {
             entry.ended(&end, ended);

@@ -10,7 +10,8 @@ use super::request::Conversation;
 use super::snapshot::{App, Snapshot};
 use super::thread::Thread;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, StatusCode};
+use http_body::Body;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,15 +37,26 @@ pub(super) fn refuse(conversation: &Conversation, refusal: Refusal) -> Response<
     let shown = Shown::by(&table.answers, &refusal.error);
     let mut response = pages::failure(&refusal.error, Markup::Plain, shown);
     without_app(&conversation.thread, &mut response);
-    if let Some(logger) = &conversation.thread.shared.log {
-        let client = &conversation.client;
-        let status = response.status().as_u16();
-        let mut entry = Entry::refused(refusal.line, client.peer, client.secured, status);
-        entry.has_sent(response.body());
-        logger.write(Box::new(entry));
-    }
+    let sent = response.body().size_hint().exact().unwrap_or(0);
+    was_refused(conversation, refusal.line, response.status(), sent);
     conversation.state.request_ended();
     response
+}
+
+/// Counts and logs a head that never became a request, with the `line` that it began with.
+pub(super) fn was_refused(
+    conversation: &Conversation,
+    line: Vec<u8>,
+    status: StatusCode,
+    sent: u64,
+) {
+    let (thread, client) = (&conversation.thread, &conversation.client);
+    let status = status.as_u16();
+    thread.without_app().refused(status, sent);
+    if let Some(logger) = &thread.shared.log {
+        let entry = Entry::refused(line, client.peer, client.secured, status, sent);
+        logger.write(Box::new(entry));
+    }
 }
 
 /// What the site does with an answer of ours.

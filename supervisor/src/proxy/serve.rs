@@ -1,12 +1,12 @@
 //! Accepting clients, and the life of a client connection around its requests.
 
-use super::access_log::Entry;
 use super::client_io::{ClientIo, Logged};
 use super::connection::ConnectionState;
 use super::greet::greet;
 use super::http2;
 use super::inherited::Listener;
 use super::limits;
+use super::reply::was_refused;
 use super::request::{Conversation, answer};
 use super::rewrite::Client;
 use super::socket::{ClientStream, Socket};
@@ -289,7 +289,7 @@ async fn converse<S: ClientStream>(
         Some(_) if state.is_multiplexed() => connection.into_parts(),
         Some(Ok(())) => return Turn::Over,
         Some(Err(error)) => {
-            log_unreadable(conversation, &error);
+            note_unreadable(conversation, &error);
             tracing::debug!(%error, "client connection ended");
             return Turn::Over;
         }
@@ -303,18 +303,14 @@ fn at_rest<S: ClientStream, F>(parts: Option<Parts<TokioIo<ClientIo<S>>, F>>) ->
     parts.map_or(Turn::Over, |parts| Turn::Rests(parts.io.into_inner()))
 }
 
-/// A request of which hyper could make nothing was never one of ours, but it is logged.
-fn log_unreadable(conversation: &Conversation, error: &hyper::Error) {
-    if error.is_parse()
-        && let Some(logger) = &conversation.thread.shared.log
-    {
+/// A request of which hyper could make nothing was never one of ours, but it is counted and logged.
+fn note_unreadable(conversation: &Conversation, error: &hyper::Error) {
+    if error.is_parse() {
         let status = match error.is_parse_too_large() {
             true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             false => StatusCode::BAD_REQUEST,
         };
         let line = conversation.state.take_last_line();
-        let client = &conversation.client;
-        let entry = Entry::refused(line, client.peer, client.secured, status.as_u16());
-        logger.write(Box::new(entry));
+        was_refused(conversation, line, status, 0);
     }
 }

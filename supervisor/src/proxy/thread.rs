@@ -13,6 +13,7 @@ use super::serve::Acceptor;
 use super::snapshot::Snapshot;
 use super::stream::Watched;
 use super::tls::Servers;
+use super::traffic::{AppTraffic, Cells};
 use crate::router::message::ListenerInfo;
 use crate::sys::heap;
 use arc_swap::ArcSwap;
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     pub(super) tls: Servers,
     /// TLS connections that did not come about, since the start.
     pub(super) handshakes_failed: AtomicU64,
+    /// What became of requests that have reached no app.
+    pub(super) without_app: AppTraffic,
     draining: AtomicBool,
     /// Told to those who accept.
     drain_begins: Notify,
@@ -69,6 +72,7 @@ impl Shared {
             accepted: AtomicU64::new(0),
             tls: Servers::default(),
             handshakes_failed: AtomicU64::new(0),
+            without_app: AppTraffic::default(),
             draining: AtomicBool::new(false),
             drain_begins: Notify::new(),
             hurried: AtomicBool::new(false),
@@ -167,6 +171,11 @@ impl Thread {
             *mine = Rc::new(Held(Arc::clone(&current)));
         }
         Rc::clone(&mine)
+    }
+
+    /// Where this thread counts requests that have reached no app.
+    pub(super) fn without_app(&self) -> &Cells {
+        self.shared.without_app.of_thread(self.index)
     }
 
     pub(super) fn open_connection(self: &Rc<Self>) -> OpenConnection {

@@ -1,4 +1,4 @@
-//! Counters of an app. Each thread has cells of its own, which only it writes, so counting is a few plain stores; the control loop reads
+//! Counters of an app, and of the requests that reach none. Each thread has cells of its own, which only it writes, so counting is a few plain stores; the control loop reads
 //! them all.
 
 use super::error::ProxyError;
@@ -112,10 +112,7 @@ impl Cells {
     pub(super) fn end(&self, end: &End) {
         match end.status {
             None => self.client_gone.add(1),
-            Some(status) => {
-                let digit = usize::from(status / 100).clamp(1, 5);
-                self.responses[digit - 1].add(1);
-            }
+            Some(status) => self.answered(status),
         }
         self.received.add(end.received);
         self.sent.add(end.sent);
@@ -126,6 +123,18 @@ impl Cells {
         if let Some(waited) = end.waited {
             self.queue_time.add(waited);
         }
+    }
+
+    /// A head that never became a request: nobody knows when it began.
+    pub(super) fn refused(&self, status: u16, sent: u64) {
+        self.begin();
+        self.answered(status);
+        self.sent.add(sent);
+    }
+
+    fn answered(&self, status: u16) {
+        let digit = usize::from(status / 100).clamp(1, 5);
+        self.responses[digit - 1].add(1);
     }
 
     /// It was answered by us.
@@ -208,6 +217,15 @@ mod tests {
     fn an_app_that_nobody_asks_for_costs_next_to_nothing() {
         assert!(size_of::<AppTraffic>() <= 16 * THREADS);
         assert!(size_of::<Cells>() <= 1024);
+    }
+
+    #[test]
+    fn a_head_that_was_refused_has_no_duration() {
+        let cells = Cells::default();
+        cells.refused(431, 10);
+        let read = cells.read();
+        assert_eq!((read.requests, read.in_flight(), read.sent), (1, 0, 10));
+        assert_eq!((read.responses[3], read.duration.count()), (1, 0));
     }
 
     #[test]

@@ -388,6 +388,9 @@ pub struct Stats {
     /// What the requests of apps came to; only of those for which it has changed since it was last told.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub traffic: BTreeMap<String, Traffic>,
+    /// What became of requests that have reached no app; only if it has changed since it was last told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_app: Option<Box<Traffic>>,
     /// Workers of the table in force. A list: JSON has no numeric keys.
     pub workers: Vec<WorkerStats>,
 }

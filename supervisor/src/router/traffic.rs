@@ -1,4 +1,4 @@
-//! What the requests of an app came to.
+//! What the requests of an app came to, or those that have reached none.
 
 use super::histogram::Histogram;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,6 @@
 //! What is known of a request when it is over.
 
 use super::program::Program;
-use crate::proxy::body::ResponseBody;
 use crate::proxy::rewrite::Client;
 use crate::proxy::tls::Secured;
 use crate::proxy::trace::Trace;
@@ -9,7 +8,6 @@ use crate::proxy::traffic::End;
 use crate::proxy::upstream::Upstream;
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
-use http_body::Body;
 use hyper::body::Incoming;
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -133,9 +131,11 @@ impl Entry {
         peer: Option<SocketAddr>,
         secured: Option<Secured>,
         status: u16,
+        sent: u64,
     ) -> Self {
         let mut entry = Self::bare(RequestLine::Raw(line), peer, secured);
         entry.total.status = Some(status);
+        entry.total.sent = sent;
         entry
     }
 
@@ -163,11 +163,6 @@ impl Entry {
     /// What the client is answered with.
     pub(in super::super) fn answered(&mut self, program: &Program, headers: &HeaderMap) {
         self.response_fields = pick(program.response_fields(), headers);
-    }
-
-    /// So much goes to the client.
-    pub(in super::super) fn has_sent(&mut self, body: &ResponseBody) {
-        self.total.sent = body.size_hint().exact().unwrap_or(0);
     }
 
     pub(in super::super) fn ended(&mut self, total: &End, at: Instant) {

@@ -192,7 +192,7 @@ mod tests {
     use std::path::Path;
 
     fn entry() -> Box<Entry> {
-        Box::new(Entry::refused(b"GET / HTTP/1.1".into(), None, None, 400))
+        Box::new(Entry::refused(b"GET / HTTP/1.1".into(), None, None, 400, 0))
     }
 
     fn log(path: &Path, max_size: Option<u64>) -> AccessLogger {

@@ -39,6 +39,8 @@ struct Proxy {
     stats: Stats,
     /// By app, as it was told last.
     traffic: BTreeMap<String, Traffic>,
+    /// Of requests that have reached none.
+    without_app: Traffic,
     /// When it has told them.
     counted: Option<Instant>,
 }
@@ -46,6 +48,8 @@ struct Proxy {
 /// All proxies that run.
 pub(super) struct Proxies {
     running: BTreeMap<Instance, Proxy>,
+    /// What those that are gone have counted of requests that have reached no app.
+    without_app_before: Traffic,
     next_instance: Instance,
     /// The newest table that any proxy has ever applied.
     ever_applied: u64,
@@ -58,6 +62,7 @@ impl Proxies {
     pub(super) fn new(news: mpsc::Sender<(Instance, ProxyNews)>) -> Proxies {
         Proxies {
             running: BTreeMap::new(),
+            without_app_before: Traffic::default(),
             next_instance: 1,
             ever_applied: 0,
             news,
@@ -119,6 +124,15 @@ impl Proxies {
     pub(super) fn traffic_of(&self, app: &str) -> impl Iterator<Item = &Traffic> {
         let told = self.running.values();
         told.filter_map(move |proxy| proxy.traffic.get(app))
+    }
+
+    /// What became of requests that have reached no app.
+    pub(super) fn without_app(&self) -> Traffic {
+        let told = self.running.values().map(|proxy| &proxy.without_app);
+        told.fold(self.without_app_before.clone(), |mut sum, traffic| {
+            sum.add(traffic);
+            sum
+        })
     }
 
     /// There is no such app any more; if there is one later, the proxies count it anew.
@@ -255,6 +269,7 @@ impl Driver {
                     drained: HashSet::new(),
                     stats: Stats::default(),
                     traffic: BTreeMap::new(),
+                    without_app: Traffic::default(),
                     counted: None,
                 };
                 self.proxies.running.insert(instance, proxy);

@@ -5,7 +5,7 @@ use super::app::{AppRun, Live};
 use super::maintenance::maintenance;
 use crate::control::protocol::{
     Answer, AppStatus, LogStatus, ProxyStatus, RefusedStatus, SCHEMA_VERSION, Status, StreamStatus,
-    WorkerStatus,
+    WithoutApp, WorkerStatus,
 };
 use crate::control::traffic::TrafficStatus;
 use crate::logs;
@@ -36,6 +36,7 @@ impl Driver {
     }
 
     fn status(&self) -> Status {
+        let without_app = self.proxies.without_app();
         Status {
             schema_version: SCHEMA_VERSION,
             pid: std::process::id(),
@@ -79,6 +80,10 @@ impl Driver {
                 .filter_map(|number| self.apps.get(number))
                 .map(|app| self.app(app))
                 .collect(),
+            without_app: WithoutApp {
+                requests: without_app.requests,
+                traffic: TrafficStatus::from(&without_app),
+            },
         }
     }
 

@@ -31,7 +31,7 @@ fn entry(program: &Program) -> Entry {
         version: "TLSv1.3",
         cipher: "TLS_AES_128_GCM_SHA256",
     });
-    let mut entry = Entry::refused(Vec::new(), peer, secured, 200);
+    let mut entry = Entry::refused(Vec::new(), peer, secured, 200, 0);
     let known = [
         (USER_AGENT, HeaderValue::from_bytes(b"x\"\xff").unwrap()),
         (REFERER, HeaderValue::from_static("http://from.test/")),

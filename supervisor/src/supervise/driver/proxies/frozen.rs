@@ -17,6 +17,8 @@ type Rested = (proxy_link::Frozen, Descriptors);
 #[derive(Serialize, Deserialize)]
 pub(in super::super) struct FrozenProxies {
     running: Vec<FrozenProxy>,
+    #[serde(default)]
+    without_app_before: Traffic,
     ever_applied: u64,
     next_instance: Instance,
 }
@@ -37,6 +39,8 @@ struct FrozenProxy {
     stats: Stats,
     #[serde(default)]
     traffic: BTreeMap<String, Traffic>,
+    #[serde(default)]
+    without_app: Traffic,
     #[serde(with = "moment::option")]
     counted: Option<Instant>,
 }
@@ -67,10 +71,12 @@ impl Proxies {
             drained: proxy.drained.clone(),
             stats: proxy.stats.clone(),
             traffic: proxy.traffic.clone(),
+            without_app: proxy.without_app.clone(),
             counted: proxy.counted,
         });
         FrozenProxies {
             running: running.collect(),
+            without_app_before: self.without_app_before.clone(),
             next_instance: self.next_instance,
             ever_applied: self.ever_applied,
         }
@@ -85,6 +91,7 @@ impl Proxies {
     ) -> io::Result<()> {
         self.next_instance = frozen.next_instance;
         self.ever_applied = frozen.ever_applied;
+        self.without_app_before = frozen.without_app_before;
         self.running.clear();
         for proxy in frozen.running {
             let (instance, pid) = (proxy.instance, proxy.pid);
@@ -102,6 +109,7 @@ impl Proxies {
                 drained: proxy.drained,
                 stats: proxy.stats,
                 traffic: proxy.traffic,
+                without_app: proxy.without_app,
                 counted: proxy.counted,
             };
             self.running.insert(instance, proxy);

@@ -41,6 +41,9 @@ impl Driver {
                 // What is said of apps that are not there is not kept.
                 let known = told.filter(|(name, _)| self.numbers.contains_key(name));
                 proxy.traffic.extend(known);
+                if let Some(without_app) = stats.without_app.take() {
+                    proxy.without_app = *without_app;
+                }
                 proxy.counted = Some(Instant::now());
                 let before = std::mem::replace(&mut proxy.stats, stats.clone());
                 self.note_traffic(&before, &stats);
@@ -81,6 +84,8 @@ impl Driver {
                 app.traffic_before.add(&traffic.ended());
             }
         }
+        let without_app = proxy.without_app.ended();
+        self.proxies.without_app_before.add(&without_app);
         for (name, number) in &self.numbers {
             if let (Some(app), Some(stats)) =
                 (self.apps.get_mut(number), proxy.stats.apps.get(name))
