@@ -2,8 +2,9 @@
 
 use crate::config::problem::Problem;
 use crate::confine::verdict::Guarantee;
-use crate::plan::keys::effective;
+use crate::plan::keys::{Effective, effective};
 use crate::plan::spec::{AppKind, AppSpec, Cut, Endpoint, Plan, Redirect, Tls};
+use crate::router::access_log::AccessLog;
 use crate::router::message::{Handover, RouteNode, WorkerAddress};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -161,7 +162,7 @@ pub(crate) struct App<'a> {
     pub(crate) runs: Runs<'a>,
     pub(crate) mounts: &'a [String],
     pub(crate) handover: Handover,
-    pub(crate) settings: Vec<Setting>,
+    pub(crate) settings: Vec<Effective>,
     /// Of what `isolation` is about; empty where nothing is asked for.
     pub(crate) guarantees: &'a [Guarantee],
 }
@@ -188,14 +189,6 @@ impl Runs<'_> {
     }
 }
 
-/// One effective setting, values as they are written in a file.
-#[derive(Debug, Serialize)]
-pub(crate) struct Setting {
-    pub(crate) key: &'static str,
-    pub(crate) value: String,
-    pub(crate) default: &'static str,
-}
-
 impl<'a> Report<'a> {
     pub(crate) fn new(plan: &'a Plan) -> Report<'a> {
         Report {
@@ -209,7 +202,11 @@ impl<'a> Report<'a> {
                 .collect(),
             listeners: plan.listen.iter().map(Listener::new).collect(),
             routes: rows(&plan.root),
-            apps: plan.apps.values().map(app).collect(),
+            apps: plan
+                .apps
+                .values()
+                .map(|spec| app(spec, &plan.access_log))
+                .collect(),
             cuts: &plan.cuts,
             warnings: &plan.warnings,
             files: &plan.files,
@@ -217,7 +214,7 @@ impl<'a> Report<'a> {
     }
 }
 
-fn app(spec: &AppSpec) -> App<'_> {
+fn app<'a>(spec: &'a AppSpec, access_log: &'a AccessLog) -> App<'a> {
     let runs = match &spec.kind {
         AppKind::Python { interpreter, .. } => Runs::Python { interpreter },
         AppKind::Exec { argv, .. } => Runs::Exec { argv },
@@ -242,13 +239,7 @@ fn app(spec: &AppSpec) -> App<'_> {
         mounts: &spec.mounts,
         handover: spec.handover,
         guarantees: &spec.confined.guarantees,
-        settings: effective(spec)
-            .map(|(key, value)| Setting {
-                key: key.name,
-                value,
-                default: key.default,
-            })
-            .collect(),
+        settings: effective(spec, access_log).collect(),
     }
 }
 

@@ -17,10 +17,13 @@ mod tests;
 mod workers;
 
 use super::spec::{AppKind, AppSpec, Settings};
-use crate::router::access_log::{LogFormat, Rotation};
+use super::values::show_access_log;
+use crate::router::access_log::{AccessLog, LogFormat, Rotation};
 use crate::router::limits::ClientLimits;
 use crate::router::message::Handover;
 use crate::router::redirect::Redirect;
+use serde::Serialize;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// One key.
@@ -110,6 +113,17 @@ impl Default for StripPrefix {
 pub(super) struct View<'a> {
     pub(super) settings: &'a Settings,
     pub(super) handover: Handover,
+    /// Where the site logs requests.
+    pub(super) access_log: &'a AccessLog,
+}
+
+/// A setting that is in effect for an app; values as a file would have them.
+#[derive(Debug, Serialize)]
+pub struct Effective {
+    pub key: &'static str,
+    pub value: String,
+    /// What holds where nothing is written for the app.
+    pub default: Cow<'static, str>,
 }
 
 /// The most worker processes of one app; more is a slip of the pen.
@@ -144,11 +158,15 @@ pub fn is_about_processes(name: &str) -> bool {
     groups.iter().copied().flatten().any(|key| key.name == name)
 }
 
-/// The settings that are in effect for an app, as a file would have them; those that mean nothing to it are left out.
-pub fn effective(app: &AppSpec) -> impl Iterator<Item = (&'static Key, String)> + '_ {
+/// The settings that are in effect for an app of a site with this access log; those that mean nothing to it are left out.
+pub fn effective<'a>(
+    app: &'a AppSpec,
+    access_log: &'a AccessLog,
+) -> impl Iterator<Item = Effective> + 'a {
     let view = View {
         settings: &app.settings,
         handover: app.handover,
+        access_log,
     };
     // Nearly all are about workers, or requests that wait for one.
     const OF_FILES: [&str; 6] = [
@@ -162,5 +180,16 @@ pub fn effective(app: &AppSpec) -> impl Iterator<Item = (&'static Key, String)> 
     let is_static = matches!(app.kind, AppKind::Static(_));
     all()
         .filter(move |key| !is_static || OF_FILES.contains(&key.name))
-        .filter_map(move |key| Some((key, (key.show)(&view)?)))
+        .filter_map(move |key| {
+            let default = match key.name {
+                // There is one for all; an app may only keep out of it.
+                "access_log" => show_access_log(access_log).into(),
+                _ => key.default.into(),
+            };
+            Some(Effective {
+                key: key.name,
+                value: (key.show)(&view)?,
+                default,
+            })
+        })
 }

@@ -3,7 +3,7 @@
 use super::spec::Readiness;
 use super::suggest::nearest;
 use super::units::{decimal, duration, number, size};
-use crate::router::access_log::LogFormat;
+use crate::router::access_log::{AccessLog, LogFormat};
 use crate::router::log_format::{Format, FormatError, NAMES};
 use crate::router::message::Sendfile;
 use std::collections::BTreeMap;
@@ -291,6 +291,15 @@ pub(super) fn paths(text: &str, here: &Path) -> Result<Vec<PathBuf>, String> {
         return Err(format!("{expected}, or `off`"));
     }
     words.iter().map(|word| path(word, here)).collect()
+}
+
+/// `off`, `stdout` or the file.
+pub(super) fn show_access_log(log: &AccessLog) -> String {
+    match log {
+        AccessLog::Off => "off".to_owned(),
+        AccessLog::Stdout { .. } => "stdout".to_owned(),
+        AccessLog::File { path, .. } => path.display().to_string(),
+    }
 }
 
 /// As [`paths`] reads them.

@@ -4,7 +4,7 @@ use super::{Key, LogTarget, Scope};
 use crate::plan::log::Template;
 use crate::plan::spec::{LineFormat, LogTo};
 use crate::plan::units::{number, optional_duration, show_duration, show_size, switch};
-use crate::plan::values::{optional_size, path};
+use crate::plan::values::{optional_size, path, show_access_log};
 
 /// The most old log files that stay; each rotation renames them all.
 pub(super) const MOST_OLD_LOGS: u32 = 1000;
@@ -104,6 +104,11 @@ pub(super) static KEYS: &[Key] = &[
             };
             Ok(())
         },
-        show: |_| None,
+        show: |view| {
+            Some(match view.settings.unlogged {
+                true => "off".to_owned(),
+                false => show_access_log(view.access_log),
+            })
+        },
     },
 ];

@@ -16,6 +16,7 @@ fn the_defaults_of_the_table_are_those_of_the_settings() {
     let view = View {
         settings: &settings,
         handover: Handover::Strip,
+        access_log: &AccessLog::Off,
     };
     for key in all() {
         if let Some(shown) = (key.show)(&view) {
@@ -76,6 +77,7 @@ fn a_share_of_traces_is_kept_as_it_was_written() {
         let view = View {
             settings: &settings,
             handover: Handover::Strip,
+            access_log: &AccessLog::Off,
         };
         let row = key("traceparent").expect("a key");
         assert_eq!((row.show)(&view).as_deref(), Some(text));
