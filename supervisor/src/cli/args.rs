@@ -136,14 +136,14 @@ pub(crate) struct ServeArgs {
     /// Name of the server section [default: main]
     #[arg(long, value_name = "SECTION")]
     pub(crate) server_name: Option<String>,
-    /// Listen where this server of egg:PasteScript would, whatever [server:main] says
+    /// Listen where this server of egg:PasteScript would, whatever `[server:main]` says
     #[arg(short = 's', long, value_name = "TYPE", conflicts_with = "server_name")]
     pub(crate) server: Option<String>,
     /// Give every app processes of its own [default: one group of processes for all]
     #[arg(long)]
     pub(crate) isolate: bool,
-    /// Listen here instead of where the file says: HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, or fd:NAME for a socket that
-    /// systemd passes (repeatable)
+    /// Listen here instead of where the file says: `HOST:PORT`, `[IPV6]:PORT`, `*:PORT`, `unix:PATH`, or `fd:NAME` for
+    /// a socket that systemd passes (repeatable)
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Vec<String>,
     /// Directory for sockets [default: by the configuration's path, in $XDG_RUNTIME_DIR or /run]
