@@ -1,7 +1,6 @@
 //! The access log: what a line says of a request, however it ended, and where lines go.
 
-use crate::harness::certificates::{Authority, write_private};
-use crate::harness::curl::curl;
+use crate::harness::certificates::Authority;
 use crate::harness::{DEADLINE, Paster, Site, h2, poll};
 use crate::tls;
 use nix::sys::stat::Mode;
@@ -205,31 +204,11 @@ fn a_stop_loses_no_line() {
 #[test]
 fn tls_is_named() {
     let authority = Authority::new();
-    let site = tls::site(
-        "ssl_pem = site.pem",
-        "[isolate]\naccess_log = access.log\naccess_log_format = $scheme $ssl_protocol $ssl_cipher $server_protocol $host\n",
-    );
-    write_private(
-        &site.path("site.pem"),
-        &authority.issue(&["a.example"]).in_one(),
-    );
-    authority.write(&site.path("ca.pem"));
-    let paster = site.serve();
-    let port = paster.address().port();
-    let ca = paster.site().path("ca.pem").display().to_string();
-    let resolve = format!("a.example:{port}:127.0.0.1");
-    let url = format!("https://a.example:{port}/");
+    let format = "$scheme $ssl_protocol $ssl_cipher $server_protocol $host";
+    let more = format!("[isolate]\naccess_log = access.log\naccess_log_format = {format}\n");
+    let paster = tls::certified_site(&authority, &["a.example"], "", &more).serve();
     for version in ["--http2", "--http1.1"] {
-        curl(&[
-            "--cacert",
-            &ca,
-            "--resolve",
-            &resolve,
-            version,
-            "--tlsv1.3",
-            &url,
-        ])
-        .succeeded();
+        tls::get(&paster, "a.example", "/", &[version, "--tlsv1.3"]).succeeded();
     }
     let lines = lines(&paster, 2);
     assert!(lines[0].starts_with("https TLSv1.3 TLS"), "{lines:?}");

@@ -1,6 +1,6 @@
 //! HTTP/2: the same answers, on streams; and clients that mean no good.
 
-use crate::harness::certificates::{Authority, write_private};
+use crate::harness::certificates::Authority;
 use crate::harness::curl::curl;
 use crate::harness::h2::{Connection, body, get, run};
 use crate::harness::{DEADLINE, Paster, Site, poll};
@@ -32,22 +32,14 @@ fn in_flight(paster: &Paster, app: &str) -> u64 {
 #[test]
 fn a_tls_client_that_can_speaks_it() {
     let authority = Authority::new();
-    let site = tls::site(
-        "ssl_pem = site.pem",
-        "[isolate]\naccess_log = access.log\naccess_log_format = json\n",
-    );
-    write_private(
-        &site.path("site.pem"),
-        &authority.issue(&["a.example"]).in_one(),
-    );
-    authority.write(&site.path("ca.pem"));
-    let paster = site.serve();
+    let more = "[isolate]\naccess_log = access.log\naccess_log_format = json\n";
+    let paster = tls::certified_site(&authority, &["a.example"], "", more).serve();
     let port = paster.address().port();
-    let ca = paster.site().path("ca.pem").display().to_string();
-    let resolve = format!("a.example:{port}:127.0.0.1");
-    let url = format!("https://a.example:{port}/x%20y?z");
-    let options = ["--cacert", &ca, "--resolve", &resolve, "--http2"];
-    let answer = curl(&[&options[..], &["--data", "abc", &url]].concat()).succeeded();
+    let ask = |options: &[&str]| {
+        let options = [&["--http2"], options].concat();
+        tls::get(&paster, "a.example", "/x%20y?z", &options).succeeded()
+    };
+    let answer = ask(&["--data", "abc"]);
     assert_eq!(answer.status_line(), "HTTP/2 200");
     let app = told(answer.body.as_bytes());
     let expected = [
@@ -63,8 +55,7 @@ fn a_tls_client_that_can_speaks_it() {
     }
     assert_eq!(app["headers"]["HTTP_HOST"], format!("a.example:{port}"));
     assert_eq!(app["body"], 3);
-    let head = curl(&[&options[..], &["--head", &url]].concat()).succeeded();
-    assert_eq!(head.status_line(), "HTTP/2 200");
+    assert_eq!(ask(&["--head"]).status_line(), "HTTP/2 200");
     let log = paster.site().path("access.log");
     let line = poll(DEADLINE, || {
         let text = fs::read_to_string(&log).ok()?;

@@ -100,26 +100,9 @@ fn only_trusted_peers_may_speak_for_others() {
 fn tls_begins_behind_the_header() {
     let authority = Authority::new();
     let trust = "[isolate]\ntrusted_proxy = 127.0.0.1\n";
-    let site = tls::site("proxy_protocol = on\nssl_pem = site.pem", trust);
-    write_private(
-        &site.path("site.pem"),
-        &authority.issue(&["a.example"]).in_one(),
-    );
-    authority.write(&site.path("ca.pem"));
+    let site = tls::certified_site(&authority, &["a.example"], "proxy_protocol = on", trust);
     let paster = site.serve();
-    let port = paster.address().port();
-    let ca = paster.site().path("ca.pem").display().to_string();
-    let resolve = format!("a.example:{port}:127.0.0.1");
-    let url = format!("https://a.example:{port}/");
-    let options = [
-        "--haproxy-protocol",
-        "--cacert",
-        &ca,
-        "--resolve",
-        &resolve,
-        &url,
-    ];
-    let answer = curl(&options).succeeded();
+    let answer = tls::get(&paster, "a.example", "/", &["--haproxy-protocol"]).succeeded();
     assert_eq!(told(&answer.body)["wsgi.url_scheme"], "https");
     // And not before it.
     let bare = connect(&authority.client(&[]), paster.address(), "a.example");

@@ -27,19 +27,29 @@ fn text(server: &str, more: &str) -> String {
     )
 }
 
-/// Serves with certificates for these names, each in a file of its own.
-fn certified(authority: &Authority, names: &[&str]) -> Paster {
+/// [`site`] with certificates for these names, each in a file of its own.
+pub(crate) fn certified_site(
+    authority: &Authority,
+    names: &[&str],
+    server: &str,
+    more: &str,
+) -> Site {
     let files: Vec<String> = (0..names.len()).map(|at| format!("{at}.pem")).collect();
-    let site = site(&format!("ssl_pem = {}", files.join("\n  ")), "");
+    let server = format!("ssl_pem = {}\n{server}", files.join("\n  "));
+    let site = site(&server, more);
     authority.write(&site.path("ca.pem"));
     for (name, file) in names.iter().zip(&files) {
         write_private(&site.path(file), &authority.issue(&[name]).in_one());
     }
-    site.serve()
+    site
 }
 
-/// `curl` to `https://NAME` at the paster's first address, trusting the authority.
-fn get(paster: &Paster, name: &str, path: &str, options: &[&str]) -> Answer {
+fn certified(authority: &Authority, names: &[&str]) -> Paster {
+    certified_site(authority, names, "", "").serve()
+}
+
+/// `curl` to `https://NAME` at the first address of what serves a [`certified_site`].
+pub(crate) fn get(paster: &Paster, name: &str, path: &str, options: &[&str]) -> Answer {
     let address = paster.address();
     let resolve = format!("{name}:{}:127.0.0.1", address.port());
     let url = format!("https://{name}:{}{path}", address.port());
@@ -253,16 +263,8 @@ fn who_does_not_speak_tls_is_counted_and_is_no_news() {
 #[test]
 fn a_plain_port_sends_its_clients_to_https() {
     let authority = Authority::new();
-    let site = site(
-        "ssl_pem = site.pem",
-        "[isolate]\nservers = plain\n\n[server:plain]\nuse = egg:Paste#http\nhost = 127.0.0.2\nport = 0\nhttps_redirect = on\n",
-    );
-    authority.write(&site.path("ca.pem"));
-    write_private(
-        &site.path("site.pem"),
-        &authority.issue(&["a.example"]).in_one(),
-    );
-    let paster = site.serve();
+    let plain = "[isolate]\nservers = plain\n\n[server:plain]\nuse = egg:Paste#http\nhost = 127.0.0.2\nport = 0\nhttps_redirect = on\n";
+    let paster = certified_site(&authority, &["a.example"], "", plain).serve();
     let [secure, plain_address] = paster.addresses() else {
         panic!("two addresses: {:?}", paster.addresses());
     };
@@ -297,6 +299,9 @@ fn a_plain_port_sends_its_clients_to_https() {
         (&"POST".into(), &3.into())
     );
     assert_eq!(told["QUERY_STRING"], "z");
+    paster.wait_until("redirects are counted for no app", |status| {
+        status.without_app["traffic"]["responses"]["3xx"] == 4
+    });
 }
 
 #[test]

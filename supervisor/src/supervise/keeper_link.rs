@@ -156,8 +156,31 @@ pub(super) enum TemplateState {
     Ended,
 }
 
-pub(super) fn framed(link: UnixStream) -> Framed<UnixStream, LinesCodec> {
-    Framed::new(link, LinesCodec::new_with_max_length(MAX_LINE))
+impl Conversation {
+    /// Before the first word, with a worker that tells by itself when it is ready; what only some have is missing.
+    pub(super) fn new(
+        site: &Site,
+        id: WorkerId,
+        link: UnixStream,
+        notify: UnixDatagram,
+        files: Vec<PathBuf>,
+    ) -> Conversation {
+        Conversation {
+            id,
+            keeper: None,
+            link: Framed::new(link, LinesCodec::new_with_max_length(MAX_LINE)),
+            notify,
+            files,
+            group: None,
+            proxy_uid: site.proxy_uid,
+            readiness: Readiness::Notify,
+            listener: None,
+            address: None,
+            spawned: false,
+            ready: false,
+            template: None,
+        }
+    }
 }
 
 /// Begins the conversation, with `spec` unless the keeper has it already. `output` is that of the worker, and tells when it

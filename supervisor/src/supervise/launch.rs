@@ -207,19 +207,12 @@ fn start(
     let title = format!("paster: keeper of {}:{}", app.name, seat.slot);
     let (keeper, link, output) = start_keeper(site, seat, id, &title, listener)?;
     let conversation = Conversation {
-        id,
         keeper: Some(keeper),
-        link: keeper_link::framed(link),
-        notify,
-        files: files.clone(),
         group: spec.confinement.as_ref().and_then(control_group),
-        proxy_uid: site.proxy_uid,
         readiness,
         listener: place.listener.map(Arc::new),
         address: Some(place.address.clone()),
-        spawned: false,
-        ready: false,
-        template: None,
+        ..Conversation::new(site, id, link, notify, files.clone())
     };
     Ok(Worker {
         launched: keeper_link::start(site, conversation, Some(spec), output),
@@ -246,19 +239,10 @@ fn start_template(
     let title = format!("paster: keeper of {} (preload)", app.name);
     let (keeper, link, output) = start_keeper(site, seat, id, &title, listener)?;
     let conversation = Conversation {
-        id,
         keeper: Some(keeper),
-        link: keeper_link::framed(link),
-        notify,
-        files: files.clone(),
         group: spec.confinement.as_ref().and_then(control_group),
-        proxy_uid: site.proxy_uid,
-        readiness: Readiness::Notify,
-        listener: None,
-        address: None,
-        spawned: false,
-        ready: false,
         template: Some(TemplateState::Alive),
+        ..Conversation::new(site, id, link, notify, files.clone())
     };
     Ok(keeper_link::start(site, conversation, Some(spec), output))
 }
@@ -285,21 +269,12 @@ fn start_forked(
     let cgroup = app.confined.confinement.cgroup.as_ref();
     let group = cgroup.map(|cgroup| (cgroup.clone(), group_name(site, seat, id)));
     let conversation = Conversation {
-        id,
-        keeper: None,
-        link: keeper_link::framed(link),
-        notify,
-        files: files.clone(),
         group: group
             .as_ref()
             .map(|(cgroup, name)| Group::named(cgroup, name)),
-        proxy_uid: site.proxy_uid,
-        readiness: Readiness::Notify,
         listener: place.listener.map(Arc::new),
         address: Some(place.address.clone()),
-        spawned: false,
-        ready: false,
-        template: None,
+        ..Conversation::new(site, id, link, notify, files.clone())
     };
     let order = ForkOrder {
         link: keepers_link,
