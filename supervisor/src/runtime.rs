@@ -31,6 +31,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
+use tracing::level_filters::LevelFilter;
 
 /// What `paster serve` was asked to do, resolved.
 pub struct Serve {
@@ -48,6 +49,8 @@ pub struct Serve {
     /// Whom to become when the addresses are bound.
     pub identity: Option<User>,
     pub background: Background,
+    /// Of paster's own log; none: as `PASTER_LOG` says.
+    pub log_level: Option<LevelFilter>,
     /// With `--reload`: how often files are looked at.
     pub reload: Option<Duration>,
 }
@@ -118,7 +121,7 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
     let (order_sender, mut orders) = signals::orders()?;
     let replan = serve.replan.clone();
     let state_dir = serve.state_dir.clone();
-    let reload = serve.reload;
+    let (reload, log_level) = (serve.reload, serve.log_level);
     let around = Background {
         launcher: serve.background.launcher.take(),
         obituary: serve.background.obituary.take(),
@@ -179,7 +182,7 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         None => Feed::new(journal::KEPT),
         Some((_, state, _)) => state.surroundings.events(),
     };
-    log::init(logs.own_log(), events.clone());
+    log::init(logs.own_log(), events.clone(), log_level);
     if predecessor.is_none() && inherited.log_file.is_some() {
         log::tell_start(&plan, &listeners, around.obituary.as_deref());
     }

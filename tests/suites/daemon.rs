@@ -120,6 +120,26 @@ fn descriptor(pid: u32, number: u32) -> String {
 }
 
 #[test]
+fn its_log_says_as_much_as_is_asked_for() {
+    for (words, levels, silent) in [
+        (&["start", "-v"][..], &["DEBUG", " INFO"][..], false),
+        (&["start", "-v", "--quiet"], &[" INFO"], false),
+        (&["start", "-qv", "-q"], &[], true),
+    ] {
+        let mut service = home();
+        let started = service.call(words).succeeded();
+        assert_eq!(started.stderr.is_empty(), silent, "{started:#?}");
+        assert!(service.get("/").contains("\"count\": 1"));
+        service.call(&["stop"]).succeeded();
+        let log = service.text("paster.log");
+        for level in ["DEBUG", " INFO"] {
+            let is_there = log.contains(level);
+            assert_eq!(is_there, levels.contains(&level), "{words:?}: {log}");
+        }
+    }
+}
+
+#[test]
 fn the_command_returns_when_the_daemon_serves_and_the_daemon_has_left_the_terminal() {
     for isolate in [true, false] {
         let site = Site::new().actor("home", "/").actor("other", "/other");

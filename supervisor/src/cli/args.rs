@@ -2,9 +2,10 @@
 
 use crate::control::protocol::WaitFor;
 use crate::plan::units;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+use tracing::level_filters::LevelFilter;
 
 /// Serve the applications of a Paste Deploy file, each in processes of its own.
 #[derive(Debug, Parser)]
@@ -177,12 +178,36 @@ pub(crate) struct ServeArgs {
     /// The same with a group
     #[arg(long)]
     pub(crate) group: Option<String>,
+    /// Say more in paster's own log: -v as PASTER_LOG=debug, -vv as PASTER_LOG=trace
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say less, and nothing about a start that goes well: -q as PASTER_LOG=warn, -qq as PASTER_LOG=error
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(crate) quiet: u8,
     /// Tell whether the configuration is served
     #[arg(long, conflicts_with = "stop_daemon")]
     pub(crate) status: bool,
     /// Stop the paster that serves the configuration or, without CONFIG, has written the pid file
     #[arg(long)]
     pub(crate) stop_daemon: bool,
+}
+
+impl ServeArgs {
+    /// What paster's own log shows; none where the environment may say it. Each `-q` takes back a `-v`, as in the original.
+    pub(crate) fn log_level(&self) -> Option<LevelFilter> {
+        match i16::from(self.verbose) - i16::from(self.quiet) {
+            ..=-2 => Some(LevelFilter::ERROR),
+            -1 => Some(LevelFilter::WARN),
+            0 => None,
+            1 => Some(LevelFilter::DEBUG),
+            2.. => Some(LevelFilter::TRACE),
+        }
+    }
+
+    /// Nothing is said but what somebody should know.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet > self.verbose
+    }
 }
 
 /// Seconds, as the original takes them.

@@ -128,6 +128,7 @@ impl<'a> Given<'a> {
             state_dir,
             take_over: None,
             identity,
+            log_level: args.log_level(),
             reload: args.reload.then_some(args.reload_interval),
             background: Background {
                 daemon,
@@ -245,6 +246,12 @@ impl<'a> Given<'a> {
         let log = self.serve.inherited.log_file.as_deref();
         let log = log.map_or_else(String::new, |log| log.display().to_string());
         match words {
+            Some(words) if self.args.is_quiet() => {
+                if !words.is_empty() {
+                    output::message(words.trim_end());
+                }
+                Exit::Ok
+            }
             Some(words) => {
                 let pid = rundir::holder(&self.serve.run_dir).unwrap_or_default();
                 output::message(&format!(

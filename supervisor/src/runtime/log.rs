@@ -9,6 +9,7 @@ use crate::supervise::bind::Bound;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::ChronoLocal;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -19,9 +20,12 @@ pub(super) const LAST_LINES: Duration = Duration::from_secs(1);
 /// The log for people at a terminal: local time of day, colours (unless `NO_COLOR` is set). Anywhere else each line can
 /// stand alone: full timestamps in UTC, no escapes.
 ///
-/// Lines that are events go to `events` as well, whatever the log shows.
-pub(super) fn init(writer: OwnLog, events: Feed<Arc<Event>>) {
-    let filter = EnvFilter::try_from_env("PASTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+/// It shows what `level` says, else `PASTER_LOG`. Lines that are events go to `events` as well, whatever the log shows.
+pub(super) fn init(writer: OwnLog, events: Feed<Arc<Event>>, level: Option<LevelFilter>) {
+    let filter = match level {
+        Some(level) => EnvFilter::new(level.to_string()),
+        None => EnvFilter::try_from_env("PASTER_LOG").unwrap_or_else(|_| EnvFilter::new("info")),
+    };
     let log = tracing_subscriber::fmt::layer()
         .with_target(false)
         .with_writer(writer);

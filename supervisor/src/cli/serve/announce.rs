@@ -12,6 +12,9 @@ pub(super) fn announce(args: &ServeArgs, config: &str, log: Option<&Path>, start
     if !started.plan.warnings.is_empty() {
         output::message(&problems::render(&started.plan.warnings, Severity::Warning));
     }
+    if args.is_quiet() {
+        return;
+    }
     let mut lines = vec![
         format!("paster {} serves {}", env!("CARGO_PKG_VERSION"), config),
         String::new(),
