@@ -26,6 +26,7 @@ mod health;
 mod http2;
 mod init;
 mod isolation;
+mod large_files;
 mod limits;
 mod listeners;
 mod logs;

@@ -194,6 +194,28 @@ fn the_worker_is_free_while_the_client_reads() {
 }
 
 #[test]
+fn a_large_file_is_sent_byte_for_byte() {
+    let numbers: String = (0..200_000)
+        .map(|number| format!("{number:07}\n"))
+        .collect();
+    let paster = site("private").file("private/large.txt", &numbers).serve();
+    let path = named(&paster, "private/large.txt");
+    let mut connection = paster.connect();
+    for _ in 0..2 {
+        let whole = connection.get(&path).expect("an answer");
+        assert!(
+            whole.body == numbers.as_bytes(),
+            "{} bytes",
+            whole.body.len()
+        );
+        let range = [("Range", "bytes=300001-1000000")];
+        let part = connection.request("GET", &path, &range, b"");
+        assert!(part.expect("an answer").body == numbers.as_bytes()[300_001..=1_000_000]);
+        assert_eq!(connection.get("/").expect("an answer").text(), "text");
+    }
+}
+
+#[test]
 fn a_reload_changes_the_directories() {
     let mut paster = site("off").file("more/ten.txt", "more").serve();
     let pid = paster.status().app("app").pid();

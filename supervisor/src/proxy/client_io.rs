@@ -1,6 +1,7 @@
 //! The client's stream, and what its connection's state learns from each read and write.
 
 use super::connection::{ConnectionState, Phase};
+use super::direct::Next;
 use super::error::ProxyError;
 use super::gate::{Gate, Offer};
 use super::limits;
@@ -38,6 +39,9 @@ impl<S: ClientStream> ClientIo<S> {
         limits: ClientLimits,
     ) -> Self {
         state.interim.will_be_taken();
+        if stream.plain().is_some() {
+            state.direct.will_be_taken();
+        }
         Self {
             stream,
             state,
@@ -146,6 +150,32 @@ impl<S: ClientStream> ClientIo<S> {
         outcome.map_ok(|_| ())
     }
 
+    /// Writes what hyper has, and in their places the parts of files that it knows nothing of.
+    fn poll_write_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let next = self.state.direct.next(data);
+        match (next, self.stream.plain()) {
+            (Next::Bytes, _) => Pin::new(&mut self.stream).poll_write_vectored(cx, data),
+            (Next::Before(count), Some(socket)) => socket.poll_write_more(cx, &data[..count]),
+            (Next::Part(part), Some(socket)) => {
+                let sent = ready!(socket.poll_send_part(cx, &part))?;
+                self.state.direct.sent(sent);
+                Poll::Ready(Ok(sent))
+            }
+            (Next::Before(_) | Next::Part(_) | Next::Confused, _) => {
+                let error = "what is to be written is not what was to be sent of a file";
+                tracing::error!(
+                    error,
+                    "the connection of a client is closed: please report this"
+                );
+                Poll::Ready(Err(io::Error::other(error)))
+            }
+        }
+    }
+
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.state.phase() != Phase::Lingering {
             self.state.enter(Phase::Lingering);
@@ -209,10 +239,7 @@ impl<S: ClientStream> AsyncWrite for ClientIo<S> {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write(cx, data);
-        note_write(&this.state, &result);
-        result
+        self.poll_write_vectored(cx, &[IoSlice::new(data)])
     }
 
     fn poll_write_vectored(
@@ -221,7 +248,7 @@ impl<S: ClientStream> AsyncWrite for ClientIo<S> {
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, data);
+        let result = this.poll_write_next(cx, data);
         note_write(&this.state, &result);
         result
     }

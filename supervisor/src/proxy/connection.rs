@@ -4,6 +4,7 @@
 //! so a request costs a few relaxed stores instead of timer operations. All fields are written by one thread; they
 //! are atomics because hyper wants an upgradable connection to be `Send`.
 
+use super::direct::Direct;
 use super::error::ProxyError;
 use super::gate::Progress;
 use super::interim::Interim;
@@ -91,6 +92,7 @@ pub(super) struct ConnectionState {
     refusal: Mutex<Option<Refusal>>,
     last_line: Mutex<Vec<u8>>,
     pub(super) interim: Interim,
+    pub(super) direct: Direct,
     linger: AtomicBool,
     finish: AtomicBool,
     /// Buffers are held for what is said: true between two rests.
@@ -143,6 +145,7 @@ impl ConnectionState {
             refusal: Mutex::new(None),
             last_line: Mutex::new(Vec::new()),
             interim: Interim::default(),
+            direct: Direct::default(),
             linger: AtomicBool::new(false),
             finish: AtomicBool::new(false),
             at_work: AtomicBool::new(false),

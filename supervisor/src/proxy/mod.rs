@@ -15,7 +15,7 @@
 //! `greet` comes before `serve` where clients begin with TLS or the PROXY protocol. `http2` makes a request in the shape of HTTP/1.1 of
 //! each stream (`translate`), with the deadlines of a connection (`stream`).
 //!
-//! Apps that are files end at `files`, which is asked after `route`.
+//! Apps that are files end at `files`, which is asked after `route`; large ones go past hyper (`direct`).
 //!
 //! Each of a few threads has a runtime, connections and pools of its own; common to all are the table, and per worker
 //! one atomic word (`upstream`) and per app one queue (`queue`). So no app waits for another one's lock.
@@ -32,6 +32,7 @@ mod clock;
 mod compress;
 mod connection;
 mod control;
+mod direct;
 mod disk;
 mod encoder;
 mod error;

@@ -1,10 +1,12 @@
 //! A connected stream, TCP or unix: the client's side and the way to a worker.
 
+use super::direct::Part;
 use nix::sys::socket::{MsgFlags, recv};
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
@@ -33,11 +35,66 @@ impl Socket {
             }
         }
     }
+
+    /// Writes what another write is to follow at once (`MSG_MORE`): they need not be packets of their own.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn poll_write_more(
+        &self,
+        cx: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        self.poll_send(cx, || {
+            let nothing = &mut SendAncillaryBuffer::default();
+            Ok(sendmsg(self, data, nothing, flags)?)
+        })
+    }
+
+    /// Has the kernel send a part of a file.
+    ///
+    /// # Errors
+    /// Those of [`Part::send`].
+    pub(super) fn poll_send_part(
+        &self,
+        cx: &mut Context<'_>,
+        part: &Part,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, || part.send(self.as_fd()))
+    }
+
+    /// Calls `send` when there is room, until it has found some.
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        send: impl Fn() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let sent = match self {
+                Self::Tcp(s) => {
+                    ready!(s.poll_write_ready(cx))?;
+                    s.try_io(Interest::WRITABLE, &send)
+                }
+                Self::Unix(s) => {
+                    ready!(s.poll_write_ready(cx))?;
+                    s.try_io(Interest::WRITABLE, &send)
+                }
+            };
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
+    }
 }
 
 /// A client's bytes in the clear, and the descriptor below them.
 pub(super) trait ClientStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn descriptor(&self) -> BorrowedFd<'_>;
+
+    /// The socket, if nothing is done to bytes on their way to it.
+    fn plain(&self) -> Option<&Socket>;
 
     /// Waits until there may be something to read.
     ///
@@ -51,6 +108,10 @@ impl ClientStream for Socket {
         self.as_fd()
     }
 
+    fn plain(&self) -> Option<&Socket> {
+        Some(self)
+    }
+
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(s) => s.poll_read_ready(cx),
@@ -62,6 +123,10 @@ impl ClientStream for Socket {
 impl ClientStream for TlsStream<Socket> {
     fn descriptor(&self) -> BorrowedFd<'_> {
         self.get_ref().0.as_fd()
+    }
+
+    fn plain(&self) -> Option<&Socket> {
+        None
     }
 
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -2,6 +2,7 @@
 
 use super::Content;
 use crate::proxy::body::{BodyError, ResponseBody};
+use crate::proxy::direct;
 use crate::proxy::disk::Outcome;
 use crate::proxy::exchange::Finish;
 use bytes::Bytes;
@@ -17,6 +18,8 @@ use std::task::{Context, Poll};
 
 /// Bytes that are read at a time.
 const CHUNK: u64 = 64 * 1024;
+/// A byte in so many is looked at to see whether the kernel has the rest in its cache.
+const PROBE: usize = 64 * 1024;
 
 /// A part of a body.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub(in crate::proxy) struct FileBody {
     pieces: VecDeque<Piece>,
     left: u64,
     in_memory: bool,
+    /// The kernel may send parts by itself.
+    direct: bool,
     /// What the thread for files is about to deliver.
     reading: Option<Outcome<Bytes>>,
     finish: Finish,
@@ -74,6 +79,7 @@ impl FileBody {
             pieces: pieces.into(),
             left,
             in_memory,
+            direct: finish.state.direct.is_taken(),
             reading: None,
             finish,
         })))
@@ -125,9 +131,16 @@ impl FileBody {
         Poll::Ready(Ok(data))
     }
 
-    /// The beginning of what is left of a span: now, if it is in the cache.
+    /// The beginning of what is left of a span, or what stands for it: now, if it is in the cache.
     fn poll_span(&mut self, span: &Range<u64>, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         if self.reading.is_none() {
+            if self.direct && span.end - span.start > CHUNK {
+                let part = span.start..span.end.min(span.start + direct::MOST);
+                if self.in_memory || is_cached(&self.file, &part) {
+                    let placeholder = self.finish.state.direct.wait(&self.file, part);
+                    return Poll::Ready(Ok(placeholder));
+                }
+            }
             match read_now(&self.file, span, self.in_memory) {
                 // Not in the cache, or this file system does not say what is.
                 Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
@@ -169,6 +182,16 @@ fn read_now(file: &File, span: &Range<u64>, in_memory: bool) -> Result<Bytes, Er
     })?;
     buffer.truncate(read);
     Ok(Bytes::from(buffer))
+}
+
+/// Whether the kernel seems to have this part in its cache. It could tell of each page, but only to who may write the file (mincore(2)).
+fn is_cached(file: &File, part: &Range<u64>) -> bool {
+    let has = |at| {
+        let mut byte = [0];
+        let mut buffer = [IoSliceMut::new(&mut byte)];
+        rustix::io::preadv2(file, &mut buffer, at, ReadWriteFlags::NOWAIT) == Ok(1)
+    };
+    part.clone().step_by(PROBE).all(has) && has(part.end - 1)
 }
 
 fn read(file: &File, span: &Range<u64>) -> io::Result<Bytes> {

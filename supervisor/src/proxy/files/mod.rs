@@ -7,7 +7,7 @@
 //! ```
 //!
 //! No disk keeps a request thread: what is in the caches of the kernel is opened (`RESOLVE_CACHED`) and read (`RWF_NOWAIT`) at
-//! once, all else by the thread for files (`disk`).
+//! once, all else by the thread for files (`disk`). What is large and in the cache is sent by the kernel where that can be (`direct`).
 
 mod body;
 mod coding;
