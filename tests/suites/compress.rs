@@ -355,3 +355,173 @@ fn what_cannot_be_meant_is_refused_with_its_line() {
         assert!(refused.stderr.contains(part), "{part}: {refused:?}");
     }
 }
+
+/// A site of files at `/`, with text that is large, small and compressed beforehand.
+fn files(settings: &[&str]) -> Paster {
+    let text = String::from_utf8(text()).expect("ASCII");
+    let site = Site::new()
+        .file("public/page.txt", &text)
+        .file("public/large.txt", &text.repeat(100))
+        .file("public/short.txt", "short")
+        .file("public/empty.txt", "")
+        .file("public/picture.png", &text)
+        .file("public/old.txt.gz", &text)
+        .file("public/app.txt", &text)
+        .file("public/app.txt.br", "made beforehand")
+        .section("files", "/", "egg:Paste#static")
+        .option("files", "document_root = %(here)s/public")
+        .option("files", "cache_max_age = 60");
+    settings
+        .iter()
+        .fold(site, |site, line| site.policy("files", line))
+        .serve()
+}
+
+#[test]
+fn files_are_compressed_for_those_who_can_decode_it() {
+    let paster = files(&["compress = on"]);
+    for (path, expected) in [("/page.txt", text()), ("/large.txt", text().repeat(100))] {
+        let plain = ask(&paster, "GET", path, "identity");
+        assert!(plain.body == expected, "{path}");
+        assert_eq!(plain.header("vary"), Some("Accept-Encoding"));
+        assert_eq!(plain.header("accept-ranges"), Some("bytes"));
+        let tag = plain.header("etag").expect("a tag");
+        for coding in ["gzip", "zstd", "br"] {
+            let answer = ask(&paster, "GET", path, coding);
+            assert_eq!(answer.status, 200);
+            assert_eq!(answer.header("content-encoding"), Some(coding));
+            assert!(decode(&answer) == expected, "{path} in {coding}");
+            assert!(answer.body.len() < expected.len() / 20);
+            for (name, value) in [
+                ("vary", Some("Accept-Encoding")),
+                ("etag", Some(&*format!("W/{tag}"))),
+                ("content-type", Some("text/plain")),
+                ("last-modified", plain.header("last-modified")),
+                ("cache-control", Some("public, max-age=60")),
+                ("content-length", None),
+                ("accept-ranges", None),
+            ] {
+                assert_eq!(answer.header(name), value, "{name}: {answer:?}");
+            }
+        }
+    }
+    assert_eq!(
+        decode(&ask(&paster, "GET", "/page.txt", "gzip, br")),
+        text()
+    );
+    let url = format!("http://{}/large.txt", paster.address());
+    let old = curl(&["--http1.0", "--compressed", &url]).succeeded();
+    assert!(old.body.as_bytes() == text().repeat(100));
+    let new = curl(&["--http2-prior-knowledge", "--compressed", &url]).succeeded();
+    assert!(new.body.as_bytes() == text().repeat(100));
+    assert!(new.head.contains("content-encoding: "), "{}", new.head);
+}
+
+#[test]
+fn these_files_are_sent_as_they_are() {
+    let paster = files(&["compress = on"]);
+    for path in ["/short.txt", "/empty.txt", "/picture.png"] {
+        let answer = ask(&paster, "GET", path, "gzip");
+        assert_eq!(
+            (answer.header("content-encoding"), answer.header("vary")),
+            (None, None),
+            "{path}"
+        );
+        assert!(answer.header("content-length").is_some());
+    }
+    // What is compressed already, and what somebody has compressed better.
+    let old = ask(&paster, "GET", "/old.txt.gz", "br");
+    assert_eq!(old.header("content-encoding"), Some("gzip"));
+    assert!(old.body == text());
+    let copy = ask(&paster, "GET", "/app.txt", "gzip, br");
+    assert_eq!(copy.text(), "made beforehand");
+    let other = ask(&paster, "GET", "/app.txt", "gzip");
+    assert!(decode(&other) == text());
+    // By default, and where a rule forbids it.
+    for settings in [
+        &[][..],
+        &["compress = on", "compress_types = text/html"],
+        &["compress = on", "compress_min_length = 1M"],
+        &[
+            "compress = on",
+            "response_headers = Cache-Control: no-transform",
+        ],
+    ] {
+        let answer = ask(&files(settings), "GET", "/page.txt", "gzip");
+        let fields = ["content-encoding", "vary"].map(|name| answer.header(name));
+        assert_eq!(fields, [None, None], "{settings:?}");
+        assert!(answer.body == text());
+    }
+}
+
+#[test]
+fn conditions_and_ranges_know_of_compressed_files() {
+    let paster = files(&["compress = gzip"]);
+    let with = |method: &str, fields: &[(&str, &str)]| {
+        let mut connection = paster.connect();
+        let fields = [&[("Accept-Encoding", "gzip")], fields].concat();
+        connection
+            .request(method, "/page.txt", &fields, b"")
+            .expect("an answer")
+    };
+    let whole = with("GET", &[]);
+    let tag = whole.header("etag").expect("a tag");
+    let strong = tag.strip_prefix("W/").expect("a weak one");
+    let same = with("GET", &[("If-None-Match", tag)]);
+    assert_eq!((same.status, same.body.len()), (304, 0));
+    for name in ["etag", "vary", "cache-control"] {
+        assert_eq!(same.header(name), whole.header(name), "{name}");
+    }
+    for name in ["content-encoding", "content-type", "content-length"] {
+        assert_eq!(same.header(name), None, "{name}");
+    }
+    assert_eq!(with("GET", &[("If-None-Match", strong)]).status, 304);
+    assert_eq!(with("HEAD", &[("If-None-Match", tag)]).status, 304);
+    assert_eq!(with("GET", &[("If-None-Match", "\"other\"")]).status, 200);
+    assert_eq!(with("GET", &[("If-Match", strong)]).status, 200);
+    let part = with("GET", &[("Range", "bytes=2-5")]);
+    assert_eq!((part.status, part.text().as_str()), (206, "line"));
+    assert_eq!(part.header("etag"), Some(strong));
+    assert_eq!(part.header("vary"), Some("Accept-Encoding"));
+    assert_eq!(part.header("content-encoding"), None);
+    // Of a compressed one there are no parts.
+    let range = [("Range", "bytes=2-5"), ("If-Range", tag)];
+    assert!(decode(&with("GET", &range)) == text());
+    let head = with("HEAD", &[]);
+    let fields = |response: &Response| {
+        let mut fields = response.headers.clone();
+        fields.retain(|(name, _)| {
+            !["date", "transfer-encoding", "expires"].contains(&name.to_lowercase().as_str())
+        });
+        fields.sort();
+        fields
+    };
+    assert_eq!(fields(&head), fields(&whole));
+}
+
+#[test]
+fn a_file_that_is_compressed_for_long_delays_nobody() {
+    let site = Site::new()
+        .file("public/ten.txt", "0123456789")
+        .section("files", "/", "egg:Paste#static")
+        .option("files", "document_root = %(here)s/public")
+        .policy("files", "compress = on");
+    let long = fs::File::create(site.path("public/long.txt")).expect("our own file");
+    long.set_len(4 << 30).expect("a file of holes");
+    let paster = site.serve();
+    let mut slow: Vec<Connection> = (0..4).map(|_| paster.connect()).collect();
+    for client in &mut slow {
+        client
+            .send(b"GET /long.txt HTTP/1.1\r\nHost: a\r\nAccept-Encoding: br\r\n\r\n")
+            .expect("sent");
+        assert_eq!(client.head().expect("a head").status, 200);
+    }
+    for _ in 0..20 {
+        assert_eq!(paster.text("/ten.txt"), "0123456789");
+    }
+    long.set_len(1).expect("our own file");
+    for mut client in slow {
+        let rest = client.rest().unwrap_or_default();
+        assert!(!rest.ends_with(b"\r\n0\r\n\r\n"), "it does not look whole");
+    }
+}

@@ -169,11 +169,14 @@ pub fn effective<'a>(
         access_log,
     };
     // Nearly all are about workers, or requests that wait for one.
-    const OF_FILES: [&str; 6] = [
+    const OF_FILES: [&str; 9] = [
         "access_log",
         "static",
         "maintenance",
         "maintenance_allow",
+        "compress",
+        "compress_types",
+        "compress_min_length",
         "response_headers",
         "error_pages",
     ];

@@ -6,7 +6,7 @@ use super::connection::ConnectionState;
 use super::encoder::Encoder;
 use super::error::ProxyError;
 use super::exchange::Finish;
-use super::files::FileBody;
+use super::files::{CompressedFile, FileBody};
 use super::hop::strip_response;
 use super::limits;
 use super::spool::Spooled;
@@ -363,8 +363,10 @@ pub(super) enum ResponseBody {
     Worker(WorkerBody),
     /// None at its end.
     File(Option<Box<FileBody>>),
-    /// The same in a content coding of ours.
+    /// What comes from a worker, in a content coding of ours.
     Compressed(Box<Compressed>),
+    /// A file in one.
+    CompressedFile(Box<CompressedFile>),
 }
 
 /// What comes from a worker, together with what is to be done at its end.
@@ -498,6 +500,9 @@ fn poll_file(
     let Poll::Ready(data) = body.poll_data(cx) else {
         return Poll::Pending;
     };
+    if let Ok(data) = &data {
+        body.sent(data.len());
+    }
     if body.left() == 0
         && let Some(body) = file.take()
     {
@@ -525,6 +530,9 @@ impl Body for ResponseBody {
             Self::Worker(body) => body.poll_data(cx),
             Self::File(body) => poll_file(body, cx),
             Self::Compressed(body) => body.poll_data(cx),
+            Self::CompressedFile(body) => body
+                .poll_data(cx)
+                .map(|next| next.map(|data| data.map(Frame::data))),
         }
     }
 
@@ -535,6 +543,7 @@ impl Body for ResponseBody {
             Self::Worker(body) => body.incoming.is_end_stream(),
             Self::File(body) => body.is_none(),
             Self::Compressed(body) => body.is_end_stream(),
+            Self::CompressedFile(body) => body.is_end_stream(),
         }
     }
 
@@ -544,7 +553,7 @@ impl Body for ResponseBody {
             Self::Whole(all) => SizeHint::with_exact(all.len() as u64),
             Self::Worker(body) => body.incoming.size_hint(),
             Self::File(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.left())),
-            Self::Compressed(_) => SizeHint::new(),
+            Self::Compressed(_) | Self::CompressedFile(_) => SizeHint::new(),
         }
     }
 }

@@ -24,7 +24,7 @@ const DIGESTS: [HeaderName; 4] = [
 ];
 
 /// So much that is out of the encoder goes on without waiting for more.
-const ENOUGH: usize = 8 * 1024;
+pub(super) const ENOUGH: usize = 8 * 1024;
 
 /// Makes of the head of an answer to a request by `method` what it is to be. The body goes through the encoder that this returns; without
 /// one it passes as it is.
@@ -34,32 +34,33 @@ pub(super) fn begin(
     method: &Method,
     head: &mut Parts,
 ) -> Option<Encoder> {
-    let length = length(&head.headers);
-    let coding = choose(rules, accepted, length, head)?;
+    let coding = choose(rules, accepted, head)?;
     // The same fields as a GET would get (RFC 9110 section 9.3.2).
     if *method == Method::HEAD {
         mark(&mut head.headers, coding);
         return None;
     }
-    let encoder = Encoder::new(coding, length).ok()?;
-    mark(&mut head.headers, coding);
-    Some(encoder)
+    encoder(coding, head)
 }
 
-fn choose(
-    rules: &Compress,
-    accepted: &Accepted,
-    length: Option<u64>,
-    head: &mut Parts,
-) -> Option<Coding> {
-    if !is_worth_it(rules, head.status, &head.headers, length) {
+/// The coding that this answer is to have for this client, if any. Its head says that others may get another one.
+pub(super) fn choose(rules: &Compress, accepted: &Accepted, head: &mut Parts) -> Option<Coding> {
+    if rules.codings.is_empty() || !is_worth_it(rules, head.status, &head.headers) {
         return None;
     }
     vary(&mut head.headers);
     accepted.best(&rules.codings)
 }
 
-fn mark(headers: &mut HeaderMap, coding: Coding) {
+/// What the body goes through, if there is memory for it. Then the head says so.
+pub(super) fn encoder(coding: Coding, head: &mut Parts) -> Option<Encoder> {
+    let encoder = Encoder::new(coding, length(&head.headers)).ok()?;
+    mark(&mut head.headers, coding);
+    Some(encoder)
+}
+
+/// Has the head of an answer say that its body is in `coding`.
+pub(super) fn mark(headers: &mut HeaderMap, coding: Coding) {
     headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
     headers.remove(CONTENT_LENGTH);
     // Of ranges of the app's own bytes.
@@ -76,12 +77,7 @@ fn mark(headers: &mut HeaderMap, coding: Coding) {
 }
 
 /// Whether it would be compressed for a client that can decode it.
-fn is_worth_it(
-    rules: &Compress,
-    status: StatusCode,
-    headers: &HeaderMap,
-    length: Option<u64>,
-) -> bool {
+fn is_worth_it(rules: &Compress, status: StatusCode, headers: &HeaderMap) -> bool {
     let has_body = !status.is_informational()
         && !matches!(
             status,
@@ -92,7 +88,7 @@ fn is_worth_it(
                 | StatusCode::RANGE_NOT_SATISFIABLE
         );
     has_body
-        && length.is_none_or(|length| length >= rules.min_length)
+        && length(headers).is_none_or(|length| length >= rules.min_length)
         && is_of_type(rules, headers)
         && !headers.contains_key(CONTENT_ENCODING)
         && !forbids(headers)

@@ -4,7 +4,7 @@
 use super::access_log::AccessLogger;
 use super::connection::{Clock, ConnectionState, Phase};
 use super::disk::Disk;
-use super::files::Roots;
+use super::files::{Places, Roots};
 use super::inherited::Listener;
 use super::limits;
 use super::outbox::{Event, Outbox};
@@ -128,6 +128,8 @@ pub(super) struct Thread {
     pub(super) pool: Pool,
     pub(super) clock: Arc<Clock>,
     pub(super) disk: Disk,
+    /// For files that are compressed.
+    pub(super) places: Places,
     /// The table as this thread last saw it, so that a request costs no shared reference count.
     table: RefCell<Rc<Held>>,
     connections: RefCell<HashMap<u64, Arc<ConnectionState>>>,
@@ -150,6 +152,7 @@ impl Thread {
             pool: Pool::default(),
             clock: Arc::new(Clock::new()),
             disk: Disk::default(),
+            places: Places::default(),
             table,
             connections: RefCell::default(),
             next_connection: Cell::new(0),

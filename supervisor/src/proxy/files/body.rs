@@ -1,6 +1,5 @@
 //! The body that a file is: read as fast as the client takes it, a chunk at a time.
 
-use super::Content;
 use crate::proxy::body::{BodyError, ResponseBody};
 use crate::proxy::direct;
 use crate::proxy::disk::Outcome;
@@ -54,13 +53,27 @@ pub(in crate::proxy) struct FileBody {
 }
 
 impl FileBody {
-    /// The body of these pieces. A small file that is in the cache is read at once, and its request is over.
+    /// All of these pieces, as buffers.
+    pub(super) fn new(file: File, pieces: Vec<Piece>, in_memory: bool, finish: Finish) -> Self {
+        FileBody {
+            file: Arc::new(file),
+            left: pieces.iter().map(Piece::len).sum(),
+            pieces: pieces.into(),
+            in_memory,
+            direct: false,
+            reading: None,
+            finish,
+        }
+    }
+
+    /// The answer with these pieces. A small file that is in the cache is read at once, and its request is over.
     pub(super) fn start(
-        (file, pieces): Content,
+        file: File,
+        pieces: Vec<Piece>,
         in_memory: bool,
         mut finish: Finish,
     ) -> ResponseBody {
-        let left = pieces.iter().map(Piece::len).sum();
+        let left: u64 = pieces.iter().map(Piece::len).sum();
         if left == 0 {
             finish.complete();
             return ResponseBody::Empty;
@@ -74,19 +87,20 @@ impl FileBody {
             finish.complete();
             return ResponseBody::Whole(all);
         }
+        let direct = finish.state.direct.is_taken();
         ResponseBody::File(Some(Box::new(FileBody {
-            file: Arc::new(file),
-            pieces: pieces.into(),
-            left,
-            in_memory,
-            direct: finish.state.direct.is_taken(),
-            reading: None,
-            finish,
+            direct,
+            ..FileBody::new(file, pieces, in_memory, finish)
         })))
     }
 
     pub(in crate::proxy) fn left(&self) -> u64 {
         self.left
+    }
+
+    /// So much goes to the client.
+    pub(in crate::proxy) fn sent(&mut self, bytes: usize) {
+        self.finish.sent(bytes);
     }
 
     /// The last piece was sent.
@@ -127,7 +141,6 @@ impl FileBody {
             },
         };
         self.left -= data.len() as u64;
-        self.finish.sent(data.len());
         Poll::Ready(Ok(data))
     }
 

@@ -6,11 +6,15 @@
 //! file     directory, only    copy of it                          client takes it
 //! ```
 //!
+//! An answer is first made as if the whole were sent; then the rules of the app apply, then `compress`, and at last it is cut to the
+//! [`Share`] that the request gets.
+//!
 //! No disk keeps a request thread: what is in the caches of the kernel is opened (`RESOLVE_CACHED`) and read (`RWF_NOWAIT`) at
 //! once, all else by the thread for files (`disk`). What is large and in the cache is sent by the kernel where that can be (`direct`).
 
 mod body;
 mod coding;
+mod compressed;
 mod content;
 mod lookup;
 mod media;
@@ -21,25 +25,30 @@ mod sendfile;
 mod validators;
 
 pub(super) use body::FileBody;
+pub(super) use compressed::{CompressedFile, Places};
 pub(super) use roots::Roots;
 pub(super) use sendfile::{conditions, is_named, send};
 
 use super::accept_encoding::Accepted;
 use super::asked;
 use super::body::ResponseBody;
+use super::compress;
+use super::encoder::Encoder;
 use super::error::ProxyError;
 use super::exchange::Finish;
 use super::record::Record;
 use super::request::Conversation;
 use super::snapshot::App;
 use super::thread::Thread;
-use crate::router::answers::Coding;
+use crate::router::answers::{Coding, Compress};
 use crate::router::message::{FromProxy, StaticFiles};
-use content::{Content, put};
+use compressed::Place;
+use content::{Share, put};
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED,
-    LOCATION, VARY,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPIRES,
+    LAST_MODIFIED, LOCATION, VARY,
 };
+use http::response::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use lookup::{Found, Lookup, Miss, Opened};
@@ -49,7 +58,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use validators::{Judgement, Validators};
+use validators::Validators;
 
 /// A request for a file.
 pub(super) struct Asked<'a> {
@@ -78,42 +87,71 @@ pub(super) async fn answer(
     let thread = &conversation.thread;
     record.has_id(request.id.as_ref());
     let root = directory(thread, &files.root).await?;
-    let (head, content) = match path::wanted(asked.path_info) {
-        Wanted::Redirection => to_directory(conversation, asked),
-        Wanted::Below(wanted) => {
-            let accepted = Accepted::by(&asked.head.headers);
-            match find(thread, &root, wanted, accepted, HINT).await {
-                Ok(Found::Directory) => to_directory(conversation, asked),
-                Ok(Found::File(opened)) => {
-                    let max_age = files.cache_max_age;
-                    represent(opened, &asked.head.method, &asked.head.headers, max_age)?
-                }
-                // What was replaced still serves what it has, until the next proxy does; it does not say what there is not.
-                Err(ProxyError::NotFound) if root.was_replaced() => {
-                    return Err(ProxyError::FileUnavailable);
-                }
-                Err(error) => return Err(error),
+    let accepted = Accepted::by(&asked.head.headers);
+    let answer = match path::wanted(asked.path_info) {
+        Wanted::Redirection => (to_directory(conversation, asked), None),
+        Wanted::Below(wanted) => match find(thread, &root, wanted, accepted, HINT).await {
+            // What was replaced still serves what it has, until the next proxy does; it does not say what there is not.
+            Err(ProxyError::NotFound) if root.was_replaced() => {
+                return Err(ProxyError::FileUnavailable);
             }
-        }
+            Err(error) => return Err(error),
+            Ok(Found::Directory) => (to_directory(conversation, asked), None),
+            Ok(Found::File(opened)) => {
+                let head = &asked.head;
+                let (response, share) =
+                    represent(&opened, &head.method, &head.headers, files.cache_max_age)?;
+                let in_memory = root.in_memory();
+                let codings = Some(accepted);
+                let chosen = Chosen {
+                    opened,
+                    share,
+                    in_memory,
+                    codings,
+                };
+                (response, Some(chosen))
+            }
+        },
     };
-    let in_memory = root.in_memory();
-    let sent = (head, content, in_memory);
-    Ok(finish(conversation, app, sent, request, record))
+    Ok(finish(conversation, app, answer, request, record))
+}
+
+/// The file that is an answer.
+struct Chosen {
+    opened: Opened,
+    share: Share,
+    in_memory: bool,
+    /// That the client takes, where it may be compressed.
+    codings: Option<Accepted>,
 }
 
 /// The answer, as it goes to the client: the rules for its fields apply, and its end is that of the request.
 fn finish(
     conversation: &Conversation,
     app: &App,
-    (mut response, content, in_memory): (Response<()>, Option<Content>, bool),
+    (response, chosen): (Response<()>, Option<Chosen>),
     asked: asked::Asked,
     record: &mut Record,
 ) -> Response<ResponseBody> {
-    app.answers.headers.apply(response.headers_mut());
-    record.becomes(response.status());
-    record.fields(response.headers());
+    let thread = &conversation.thread;
+    let (mut head, ()) = response.into_parts();
+    app.answers.headers.apply(&mut head.headers);
+    let is_head = asked.method == Method::HEAD;
+    let content = chosen.map(|chosen| {
+        let encoder = encode(
+            thread,
+            &app.answers.compress,
+            &chosen,
+            &asked.method,
+            &mut head,
+        );
+        let pieces = chosen.share.cut(chosen.opened.size, &mut head);
+        (chosen.opened.file, pieces, chosen.in_memory, encoder)
+    });
+    record.becomes(head.status);
+    record.fields(&head.headers);
     let finish = Finish {
-        thread: Rc::clone(&conversation.thread),
+        thread: Rc::clone(thread),
         state: Arc::clone(&conversation.state),
         connection: None,
         lease: None,
@@ -121,14 +159,43 @@ fn finish(
         record: record.take(),
     };
     let body = match content {
-        None => {
+        Some((file, pieces, in_memory, Some((encoder, place)))) => {
+            let file = FileBody::new(file, pieces, in_memory, finish);
+            ResponseBody::CompressedFile(Box::new(CompressedFile::new(file, encoder, place)))
+        }
+        Some((file, pieces, in_memory, None)) if !is_head => {
+            FileBody::start(file, pieces, in_memory, finish)
+        }
+        _ => {
             finish.complete();
             ResponseBody::Empty
         }
-        Some(content) => FileBody::start(content, in_memory, finish),
     };
-    let (head, ()) = response.into_parts();
     Response::from_parts(head, body)
+}
+
+/// What the file goes through, if it is compressed for this client. The head says so, also where the body is not sent.
+fn encode(
+    thread: &Thread,
+    rules: &Compress,
+    chosen: &Chosen,
+    method: &Method,
+    head: &mut Parts,
+) -> Option<(Encoder, Place)> {
+    let codings = chosen.codings.filter(|_| chosen.opened.size > 0)?;
+    let coding = compress::choose(rules, &codings, head)?;
+    match chosen.share {
+        // Of the file as it is.
+        Share::One(_) | Share::Several(_) => None,
+        Share::Whole if *method != Method::HEAD => {
+            let place = thread.places.take()?;
+            Some((compress::encoder(coding, head)?, place))
+        }
+        Share::Whole | Share::Nothing => {
+            compress::mark(&mut head.headers, coding);
+            None
+        }
+    }
 }
 
 /// The directory. If another one [was put in its place](Root::was_replaced), the supervisor has been told, and the next proxy is about
@@ -193,7 +260,7 @@ async fn find(
 }
 
 /// A directory without its slash: links in its index would be wrong.
-fn to_directory(conversation: &Conversation, asked: &Asked<'_>) -> (Response<()>, Option<Content>) {
+fn to_directory(conversation: &Conversation, asked: &Asked<'_>) -> Response<()> {
     let mut location = conversation.info.scheme.clone().into_bytes();
     location.extend_from_slice(b"://");
     location.extend_from_slice(asked.host.map_or(b"", HeaderValue::as_bytes));
@@ -208,20 +275,21 @@ fn to_directory(conversation: &Conversation, asked: &Asked<'_>) -> (Response<()>
     if let Ok(location) = HeaderValue::from_bytes(&location) {
         response.headers_mut().insert(LOCATION, location);
     }
-    (response, None)
+    response
 }
 
-/// The answer that a file is, to this method and these conditions.
+/// The answer with the whole file, and what of it this method gets under these conditions.
 fn represent(
-    opened: Opened,
+    opened: &Opened,
     method: &Method,
     asked: &HeaderMap,
     max_age: Option<u64>,
-) -> Result<(Response<()>, Option<Content>), ProxyError> {
+) -> Result<(Response<()>, Share), ProxyError> {
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Err(ProxyError::FileReadOnly);
     }
-    let validators = Validators::of(&opened);
+    let validators = Validators::of(opened);
+    let share = Share::of(opened, &validators, method, asked)?;
     let mut response = Response::new(());
     let headers = response.headers_mut();
     headers.insert(ETAG, validators.etag());
@@ -234,21 +302,13 @@ fn represent(
         let expires = expires.and_then(validators::http_date);
         headers.extend(expires.map(|expires| (EXPIRES, expires)));
     }
-    match validators.judge(asked) {
-        Judgement::Failed => return Err(ProxyError::FileChanged),
-        Judgement::NotModified => {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            return Ok((response, None));
-        }
-        Judgement::Proceed => {}
-    }
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(opened.size));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(opened.media.kind));
     let coding = opened.coding.map(Coding::token);
     if let Some(coding) = coding.or(opened.media.coding) {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
     }
     headers.extend(validators.last_modified().map(|at| (LAST_MODIFIED, at)));
-    let content = content::content(opened, &validators, method, asked, &mut response)?;
-    Ok((response, content))
+    Ok((response, share))
 }

@@ -1,11 +1,11 @@
 //! Files that apps have sent by the proxy: `X-Sendfile: /srv/private/a.pdf`, as lighttpd and Apache know it, and
 //! `X-Accel-Redirect: /private/a.pdf`, as nginx does. The worker is free as soon as it has said so.
 
-use super::content::content;
+use super::content::Share;
 use super::lookup::{Found, Opened};
 use super::path::Below;
-use super::validators::{Judgement, Validators};
-use super::{Content, directory, find, finish};
+use super::validators::Validators;
+use super::{Chosen, directory, find, finish};
 use crate::proxy::accept_encoding::Accepted;
 use crate::proxy::asked::Asked;
 use crate::proxy::body::ResponseBody;
@@ -101,7 +101,7 @@ pub(in crate::proxy) async fn send(
         head.status,
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
     );
-    let (response, content, in_memory) = match named {
+    let answer = match named {
         Some(named) if has_body => {
             let place = place(thread, &app.spec.sendfile, &named).inspect_err(|_| {
                 if thread.disk.may_complain() {
@@ -120,8 +120,16 @@ pub(in crate::proxy) async fn send(
             }
             match find(thread, &root, place.below, Accepted::default(), HINT).await {
                 Ok(Found::File(opened)) => {
-                    let (response, content) = with(opened, response, &asked.method, conditions)?;
-                    (response, content, root.in_memory())
+                    let share = with(&opened, &mut response, &asked.method, conditions)?;
+                    let in_memory = root.in_memory();
+                    let codings = None;
+                    let chosen = Chosen {
+                        opened,
+                        share,
+                        in_memory,
+                        codings,
+                    };
+                    (response, Some(chosen))
                 }
                 Ok(Found::Directory) => return Err(ProxyError::NotFound),
                 // It is not the client who was wrong.
@@ -129,10 +137,9 @@ pub(in crate::proxy) async fn send(
                 Err(error) => return Err(error),
             }
         }
-        _ => (response, None, false),
+        _ => (response, None),
     };
-    let sent = (response, content, in_memory);
-    Ok(finish(conversation, app, sent, asked, record))
+    Ok(finish(conversation, app, answer, asked, record))
 }
 
 /// Reads to the end, if that is near.
@@ -229,18 +236,17 @@ fn after<'p>(path: &'p [u8], beginning: &[u8]) -> Option<&'p [u8]> {
     path.strip_prefix(beginning)?.strip_prefix(b"/")
 }
 
-/// The answer of the app with this file as its body.
+/// Makes of the answer of an app one with this whole file as its body, and says what of it is sent.
 fn with(
-    opened: Opened,
-    mut response: Response<()>,
+    opened: &Opened,
+    response: &mut Response<()>,
     method: &Method,
     conditions: &HeaderMap,
-) -> Result<(Response<()>, Option<Content>), ProxyError> {
+) -> Result<Share, ProxyError> {
     let headers = response.headers_mut();
-    for name in [CONTENT_LENGTH, CONTENT_RANGE] {
-        headers.remove(name);
-    }
-    let validators = Validators::said(headers, &opened);
+    headers.remove(CONTENT_RANGE);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(opened.size));
+    let validators = Validators::said(headers, opened);
     headers.insert(ETAG, validators.etag());
     let modified = validators.last_modified();
     let fields = [
@@ -261,30 +267,12 @@ fn with(
         StatusCode::OK | StatusCode::PARTIAL_CONTENT
     );
     if !is_plain || !matches!(*method, Method::GET | Method::HEAD) {
-        let content = content(
-            opened,
-            &validators,
-            method,
-            &HeaderMap::new(),
-            &mut response,
-        )?;
-        return Ok((response, content));
+        return Ok(Share::Whole);
     }
+    let ranges = HeaderValue::from_static("bytes");
     *response.status_mut() = StatusCode::OK;
-    response
-        .headers_mut()
-        .insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    match validators.judge(conditions) {
-        Judgement::Failed => Err(ProxyError::FileChanged),
-        Judgement::NotModified => {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            Ok((response, None))
-        }
-        Judgement::Proceed => {
-            let content = content(opened, &validators, method, conditions, &mut response)?;
-            Ok((response, content))
-        }
-    }
+    response.headers_mut().insert(ACCEPT_RANGES, ranges);
+    Share::of(opened, &validators, method, conditions)
 }
 
 #[cfg(test)]
