@@ -104,6 +104,10 @@ fn some_may_look_and_others_see_the_page() {
         (page.status, page.text()),
         (503, "<h1>Closed</h1>".to_owned())
     );
+    assert_eq!(page.header("retry-after"), Some("60"));
+    paster.edit(|site| site.policy("blog", "maintenance_retry_after = 1.5h"));
+    paster.command(&["reload"]).succeeded();
+    assert_eq!(paster.get("/blog").header("retry-after"), Some("5400"));
     paster.edit(|site| site.policy("blog", "maintenance_allow = 127.0.0.0/8"));
     paster.command(&["reload"]).succeeded();
     assert!(!is_closed(&paster));

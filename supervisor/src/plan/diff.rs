@@ -161,6 +161,7 @@ fn told(settings: &Settings) -> impl PartialEq + '_ {
         unlogged: _,
         maintenance: _,
         maintenance_allow: _,
+        maintenance_retry_after: _,
         queue: _,
         queue_timeout: _,
         restart: _,

@@ -169,11 +169,12 @@ pub fn effective<'a>(
         access_log,
     };
     // Nearly all are about workers, or requests that wait for one.
-    const OF_FILES: [&str; 9] = [
+    const OF_FILES: [&str; 10] = [
         "access_log",
         "static",
         "maintenance",
         "maintenance_allow",
+        "maintenance_retry_after",
         "compress",
         "compress_types",
         "compress_min_length",

@@ -248,6 +248,8 @@ pub struct Settings {
     pub maintenance: bool,
     /// … but not those in these networks.
     pub maintenance_allow: Vec<String>,
+    /// When they may ask again.
+    pub maintenance_retry_after: Duration,
     /// What the proxy does with answers.
     pub answers: Answers,
     /// The proxy takes part in traces; so many of a million of those that begin here are sampled.
@@ -356,6 +358,7 @@ impl Default for Settings {
             max_body: None,
             maintenance: false,
             maintenance_allow: Vec::new(),
+            maintenance_retry_after: Duration::from_secs(60),
             answers: Answers::default(),
             traced: None,
             unlogged: false,

@@ -52,7 +52,10 @@ pub(super) enum ProxyError {
     Stopped,
     /// It is closed to clients by hand, and may well run.
     #[error("{}", message.as_deref().unwrap_or("the application is being maintained, and will be back"))]
-    Maintenance { message: Option<String> },
+    Maintenance {
+        message: Option<String>,
+        retry_after_s: u64,
+    },
     #[error("the application fails to start")]
     Failed { retry_after_s: u64 },
     /// It was in flight when workers died, several times in a row.
@@ -74,8 +77,6 @@ pub(super) enum ProxyError {
 
 /// Seconds for `Retry-After` when nothing better is known.
 const RETRY_SOON: u64 = 1;
-/// What people do takes longer.
-const RETRY_LATER: u64 = 60;
 
 impl ProxyError {
     /// Of a request body that did not arrive.
@@ -124,10 +125,9 @@ impl ProxyError {
             Self::QueueFull | Self::QueueTimeout | Self::BodyNotKept | Self::FileUnavailable => {
                 Some(RETRY_SOON)
             }
-            Self::Failed { retry_after_s } | Self::Deadly { retry_after_s, .. } => {
-                Some((*retry_after_s).max(RETRY_SOON))
-            }
-            Self::Maintenance { .. } => Some(RETRY_LATER),
+            Self::Failed { retry_after_s }
+            | Self::Deadly { retry_after_s, .. }
+            | Self::Maintenance { retry_after_s, .. } => Some((*retry_after_s).max(RETRY_SOON)),
             _ => None,
         }
     }

@@ -47,10 +47,12 @@ impl ErrorPages {
     pub(super) fn of(&self, error: &ProxyError) -> Option<&Page> {
         let status = When::Status(error.status().as_u16());
         match error {
-            ProxyError::Maintenance { message: None } => {
+            ProxyError::Maintenance { message: None, .. } => {
                 self.get(When::Maintenance).or_else(|| self.get(status))
             }
-            ProxyError::Maintenance { message: Some(_) } => self.get(When::Maintenance),
+            ProxyError::Maintenance {
+                message: Some(_), ..
+            } => self.get(When::Maintenance),
             _ => self.get(status),
         }
     }

@@ -364,7 +364,11 @@ fn refuse_early(app: &App, client: &Client) -> Result<(), ProxyError> {
         && !app.let_in.covers(client.peer)
     {
         let message = maintenance.message.clone();
-        return Err(ProxyError::Maintenance { message });
+        let retry_after_s = maintenance.retry_after_s;
+        return Err(ProxyError::Maintenance {
+            message,
+            retry_after_s,
+        });
     }
     match app.spec.serving {
         Serving::Failed { retry_after_s } => Err(ProxyError::Failed { retry_after_s }),

@@ -251,6 +251,8 @@ pub struct StaticFiles {
 pub struct Maintenance {
     /// What they are told.
     pub message: Option<String>,
+    /// When they may ask again.
+    pub retry_after_s: u64,
     /// Networks (CIDR) whose clients are served all the same; `unix` for those on unix listeners.
     pub allow: Vec<String>,
 }

@@ -75,6 +75,11 @@ pub(super) static KEYS: &[Key] = &[
             })
         },
     },
+    app_duration!(
+        maintenance_retry_after,
+        "60s",
+        "`Retry-After` for clients in the meantime: when they may ask again"
+    ),
     Key {
         name: "traceparent",
         scope: Scope::App,

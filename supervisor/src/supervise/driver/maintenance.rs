@@ -33,6 +33,8 @@ pub(super) fn maintenance(plan: &Plan, app: &AppRun) -> Option<Maintenance> {
     };
     on.then(|| Maintenance {
         message,
+        // In whole seconds, as the field has it.
+        retry_after_s: settings.maintenance_retry_after.as_millis().div_ceil(1000) as u64,
         allow: settings.maintenance_allow.clone(),
     })
 }
