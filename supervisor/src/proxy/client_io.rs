@@ -9,6 +9,7 @@ use super::socket::ClientStream;
 use crate::router::limits::ClientLimits;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -33,7 +34,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 impl<S: ClientStream> ClientIo<S> {
     pub(super) fn new(
-        stream: S,
+        mut stream: S,
         state: Arc<ConnectionState>,
         logged: Logged,
         limits: ClientLimits,
@@ -77,9 +78,9 @@ impl<S: ClientStream> ClientIo<S> {
 
     /// Reads what hyper may not see yet: most of all, whether the client has gone.
     fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut scratch = [0; 4096];
+        let mut scratch = [MaybeUninit::uninit(); 4096];
         while self.gate.holds() < limits::BUFFER {
-            let mut buf = ReadBuf::new(&mut scratch);
+            let mut buf = ReadBuf::uninit(&mut scratch);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
             if buf.filled().is_empty() {
                 return Poll::Ready(Ok(()));

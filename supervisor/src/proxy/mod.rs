@@ -76,6 +76,7 @@ mod tls;
 mod trace;
 mod traffic;
 mod translate;
+mod unix_stream;
 mod upgrade;
 mod upstream;
 mod wire;

@@ -4,6 +4,7 @@
 use super::body::RequestBody;
 use super::limits;
 use super::socket::Socket;
+use super::unix_stream::UnixStream;
 use super::upstream::Upstream;
 use super::worker_io::{Traffic, WorkerIo};
 use crate::router::message::{WorkerAddress, WorkerId};
@@ -11,11 +12,11 @@ use crate::sys::shortage;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 
 /// A connection to a worker, either lent to a request or idle in the pool.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ pub(super) enum Wanted {
 /// The idle connections of a thread.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    idle: RefCell<HashMap<WorkerId, Vec<WorkerConnection>>>,
+    idle: RefCell<BTreeMap<WorkerId, Vec<WorkerConnection>>>,
 }
 
 impl Pool {

@@ -171,7 +171,8 @@ mod tests {
             .unwrap();
         runtime.block_on(async {
             let (mut client, server) = UnixStream::pair().unwrap();
-            let mut server = Socket::Unix(server);
+            let server = super::super::unix_stream::UnixStream::from_tokio(server);
+            let mut server = Socket::Unix(server.unwrap());
             let cut = cut.min(bytes.len());
             let send = async {
                 client.write_all(&bytes[..cut]).await.unwrap();

@@ -12,6 +12,7 @@ use super::rewrite::Client;
 use super::socket::{ClientStream, Socket};
 use super::thread::{OpenConnection, Thread};
 use super::tls::Secured;
+use super::unix_stream::UnixStream;
 use crate::router::limits::ClientLimits;
 use crate::router::message::ListenerInfo;
 use crate::sys::shortage::Complaints;
@@ -70,7 +71,7 @@ impl Acceptor {
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Socket::Unix(stream), None))
+                Ok((Socket::Unix(UnixStream::from_tokio(stream)?), None))
             }
         }
     }

@@ -1,14 +1,14 @@
 //! A connected stream, TCP or unix: the client's side and the way to a worker.
 
 use super::direct::Part;
-use nix::sys::socket::{MsgFlags, recv};
+use super::unix_stream::UnixStream;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 /// A stream of either family.
@@ -26,13 +26,7 @@ impl Socket {
     pub(super) async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(s) => s.peek(buffer).await,
-            Self::Unix(s) => {
-                let flags = MsgFlags::MSG_PEEK;
-                s.async_io(Interest::READABLE, || {
-                    recv(s.as_raw_fd(), buffer, flags).map_err(io::Error::from)
-                })
-                .await
-            }
+            Self::Unix(s) => s.peek(buffer).await,
         }
     }
 
@@ -41,14 +35,14 @@ impl Socket {
     /// # Errors
     /// What the system says.
     pub(super) fn poll_write_more(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-        self.poll_send(cx, || {
+        self.poll_send(cx, |socket| {
             let nothing = &mut SendAncillaryBuffer::default();
-            Ok(sendmsg(self, data, nothing, flags)?)
+            Ok(sendmsg(socket, data, nothing, flags)?)
         })
     }
 
@@ -57,34 +51,28 @@ impl Socket {
     /// # Errors
     /// Those of [`Part::send`].
     pub(super) fn poll_send_part(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         part: &Part,
     ) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, || part.send(self.as_fd()))
+        self.poll_send(cx, |socket| part.send(socket))
     }
 
     /// Calls `send` when there is room, until it has found some.
     fn poll_send(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
-        send: impl Fn() -> io::Result<usize>,
+        send: impl Fn(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            let sent = match self {
-                Self::Tcp(s) => {
-                    ready!(s.poll_write_ready(cx))?;
-                    s.try_io(Interest::WRITABLE, &send)
+        match self {
+            Self::Unix(s) => s.poll_when_writable(cx, |stream| send(stream.as_fd())),
+            Self::Tcp(s) => loop {
+                ready!(s.poll_write_ready(cx))?;
+                match s.try_io(Interest::WRITABLE, || send(s.as_fd())) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    sent => return Poll::Ready(sent),
                 }
-                Self::Unix(s) => {
-                    ready!(s.poll_write_ready(cx))?;
-                    s.try_io(Interest::WRITABLE, &send)
-                }
-            };
-            match sent {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                sent => return Poll::Ready(sent),
-            }
+            },
         }
     }
 }
@@ -94,7 +82,7 @@ pub(super) trait ClientStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn descriptor(&self) -> BorrowedFd<'_>;
 
     /// The socket, if nothing is done to bytes on their way to it.
-    fn plain(&self) -> Option<&Socket>;
+    fn plain(&mut self) -> Option<&mut Socket>;
 
     /// Waits until there may be something to read.
     ///
@@ -108,14 +96,14 @@ impl ClientStream for Socket {
         self.as_fd()
     }
 
-    fn plain(&self) -> Option<&Socket> {
+    fn plain(&mut self) -> Option<&mut Socket> {
         Some(self)
     }
 
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(s) => s.poll_read_ready(cx),
-            Self::Unix(s) => s.poll_read_ready(cx),
+            Self::Unix(s) => s.poll_readable(cx),
         }
     }
 }
@@ -125,7 +113,7 @@ impl ClientStream for TlsStream<Socket> {
         self.get_ref().0.as_fd()
     }
 
-    fn plain(&self) -> Option<&Socket> {
+    fn plain(&mut self) -> Option<&mut Socket> {
         None
     }
 
