@@ -19,7 +19,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// What went wrong with a body on the client's side of it. hyper reports it as an error of the worker's connection; this
 /// is how the blame finds its way back.
@@ -224,10 +224,16 @@ impl ClientBody {
         .await?;
         let first = first.map(BytesMut::freeze);
         Ok(match (ended, first) {
-            (true, first) if self.trailers.is_some() => RequestBody::Stream { first, rest: self },
+            (true, first) if self.trailers.is_some() => {
+                let rest = Box::new(self);
+                RequestBody::Stream { first, rest }
+            }
             (true, None) => RequestBody::Empty,
             (true, Some(all)) => RequestBody::Whole(all),
-            (false, first) => RequestBody::Stream { first, rest: self },
+            (false, first) => {
+                let rest = Box::new(self);
+                RequestBody::Stream { first, rest }
+            }
         })
     }
 }
@@ -258,10 +264,10 @@ pub(super) enum RequestBody {
     /// Known to its end: can be sent again.
     Whole(Bytes),
     /// The same, and too large for memory.
-    Spooled(Spooled),
+    Spooled(Box<Spooled>),
     Stream {
         first: Option<Bytes>,
-        rest: ClientBody,
+        rest: Box<ClientBody>,
     },
 }
 
@@ -276,7 +282,7 @@ impl RequestBody {
         match self {
             Self::Empty => Some(Self::Empty),
             Self::Whole(all) => Some(Self::Whole(all.clone())),
-            Self::Spooled(spooled) => Some(Self::Spooled(spooled.again())),
+            Self::Spooled(spooled) => Some(Self::Spooled(Box::new(spooled.again()))),
             Self::Stream { .. } => None,
         }
     }
@@ -352,15 +358,11 @@ impl Body for RequestBody {
 
 /// A response body as the client gets it.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all of them are of the large kind, and a box would cost each an allocation"
-)]
 pub(super) enum ResponseBody {
     Empty,
-    /// One of ours.
+    /// One of ours, or all that a worker had to say.
     Whole(Bytes),
-    Worker(WorkerBody),
+    Worker(Box<WorkerBody>),
     /// None at its end.
     File(Option<Box<FileBody>>),
     /// What comes from a worker, in a content coding of ours.
@@ -372,6 +374,8 @@ pub(super) enum ResponseBody {
 /// What comes from a worker, together with what is to be done at its end.
 #[derive(Debug)]
 pub(super) struct WorkerBody {
+    /// What was there when the head had come.
+    early: Option<Option<hyper::Result<Frame<Bytes>>>>,
     incoming: Incoming,
     finish: Option<Finish>,
     /// The worker has broken off, which is told at the next look.
@@ -379,14 +383,30 @@ pub(super) struct WorkerBody {
 }
 
 impl ResponseBody {
-    /// `finish` is completed at the end of the body (which may be now), or dropped when it does not get there.
-    pub(super) fn worker(incoming: Incoming, finish: Finish) -> Self {
+    /// `finish` is completed at the end of the body, or dropped when it does not get there. A small body has often come with
+    /// the head: then that is now, and the worker has one request less before the client has its answer.
+    pub(super) fn worker(mut incoming: Incoming, mut finish: Finish) -> Self {
         if incoming.is_end_stream() {
             finish.complete();
-            Self::Empty
-        } else {
-            Self::Worker(WorkerBody::new(incoming, finish))
+            return Self::Empty;
         }
+        // Whoever gets this body asks again, and is woken then.
+        let cx = &mut Context::from_waker(Waker::noop());
+        let early = match Pin::new(&mut incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) if incoming.is_end_stream() => match frame.into_data() {
+                Ok(data) => {
+                    finish.sent(data.len());
+                    finish.complete();
+                    return Self::Whole(data);
+                }
+                Err(frame) => Some(Some(Ok(frame))),
+            },
+            Poll::Ready(next) => Some(next),
+            Poll::Pending => None,
+        };
+        let mut body = WorkerBody::new(incoming, finish);
+        body.early = early;
+        Self::Worker(Box::new(body))
     }
 
     /// As [`ResponseBody::worker`], on its way through `encoder`. It is not an answer to HEAD.
@@ -406,6 +426,7 @@ pub(super) enum Part {
 impl WorkerBody {
     fn new(incoming: Incoming, finish: Finish) -> Self {
         Self {
+            early: None,
             incoming,
             finish: Some(finish),
             broken: false,
@@ -445,8 +466,12 @@ impl WorkerBody {
             let error = BodyError("the worker did not send its body");
             return Poll::Ready(Some(Err(error)));
         }
-        let Poll::Ready(next) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-            return Poll::Pending;
+        let next = match self.early.take() {
+            Some(next) => next,
+            None => match Pin::new(&mut self.incoming).poll_frame(cx) {
+                Poll::Ready(next) => next,
+                Poll::Pending => return Poll::Pending,
+            },
         };
         Poll::Ready(match next.map(|frame| frame.map(Frame::into_data)) {
             Some(Ok(Ok(data))) => Some(Ok(Part::Data(data))),
@@ -472,7 +497,19 @@ impl WorkerBody {
 
     /// Nothing comes any more.
     pub(super) fn has_ended(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.early.is_none() && self.incoming.is_end_stream()
+    }
+
+    /// What is still to come.
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.incoming.size_hint();
+        match (&self.early, rest.exact()) {
+            (Some(Some(Ok(frame))), Some(rest)) => {
+                let early = frame.data_ref().map_or(0, Bytes::len);
+                SizeHint::with_exact(rest + early as u64)
+            }
+            _ => rest,
+        }
     }
 
     /// So much goes to the client.
@@ -540,7 +577,7 @@ impl Body for ResponseBody {
         match self {
             Self::Empty => true,
             Self::Whole(all) => all.is_empty(),
-            Self::Worker(body) => body.incoming.is_end_stream(),
+            Self::Worker(body) => body.has_ended(),
             Self::File(body) => body.is_none(),
             Self::Compressed(body) => body.is_end_stream(),
             Self::CompressedFile(body) => body.is_end_stream(),
@@ -551,7 +588,7 @@ impl Body for ResponseBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(all) => SizeHint::with_exact(all.len() as u64),
-            Self::Worker(body) => body.incoming.size_hint(),
+            Self::Worker(body) => body.size_hint(),
             Self::File(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.left())),
             Self::Compressed(_) | Self::CompressedFile(_) => SizeHint::new(),
         }

@@ -110,7 +110,7 @@ pub(super) async fn send(
     request: Outgoing,
     course: &mut Course<'_>,
 ) -> Result<Answer, Failed> {
-    let upstream = Arc::clone(lease.upstream());
+    let upstream = lease.upstream();
     let Course {
         record,
         asked,
@@ -119,7 +119,7 @@ pub(super) async fn send(
         once,
         informed,
     } = course;
-    record.tries(&upstream);
+    record.tries(upstream);
     let idempotent = request.method.is_idempotent();
     let repeatable = idempotent && request.body.is_whole() && !*once;
     let wanted = match (*fresh, repeatable) {
@@ -129,10 +129,10 @@ pub(super) async fn send(
     };
     let mut connection = match thread.pool.take(upstream.id(), wanted) {
         Some(connection) => connection,
-        None => match connect(&upstream).await {
+        None => match connect(upstream).await {
             Ok(connection) => connection,
             Err(error) => {
-                not_connected(thread, &upstream, error).await;
+                not_connected(thread, upstream, error).await;
                 let next = tries.after(Failure::NotSent, repeatable);
                 return Err(unanswered(request, next, upstream.id()));
             }
@@ -185,7 +185,7 @@ pub(super) async fn send(
     if let Some(request) = error.take_message() {
         // hyper wrote nothing of it.
         if !reused {
-            suspect(&upstream);
+            suspect(upstream);
         }
         let next = tries.after(Failure::NotSent, repeatable);
         return Err(unanswered(
@@ -204,11 +204,11 @@ pub(super) async fn send(
         Failure::SilentFresh
     };
     if !reused && failure != Failure::Spoke {
-        suspect(&upstream);
+        suspect(upstream);
     }
     if failure != Failure::NotSent {
         // While the lease is held: nothing of this worker is told after `Drained`.
-        asked.lost_by(&upstream, Progress::Waiting);
+        asked.lost_by(upstream, Progress::Waiting);
     }
     tracing::debug!(app = %app.name, worker = upstream.id(), error = %error.error(), ?failure, "no answer");
     match (tries.after(failure, repeatable), spare) {

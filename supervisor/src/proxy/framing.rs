@@ -2,6 +2,7 @@
 //! forwarded: from the parsed value we write our own, which makes smuggling impossible by construction.
 
 use super::error::ProxyError;
+use super::seen::Seen;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue};
 
@@ -12,7 +13,10 @@ const TWO_LENGTHS: ProxyError = ProxyError::BadRequest("more than one Content-Le
 ///
 /// # Errors
 /// 501 for a coding other than exactly `chunked`, 400 for two kinds of framing at once.
-pub(super) fn check(headers: &HeaderMap) -> Result<(), ProxyError> {
+pub(super) fn check(headers: &HeaderMap, seen: Seen) -> Result<(), ProxyError> {
+    if !seen.body() {
+        return Ok(());
+    }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
         if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
@@ -50,11 +54,10 @@ pub(super) enum Announced {
 }
 
 impl Announced {
-    pub(super) fn by(headers: &HeaderMap) -> Self {
-        if headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING) {
-            Self::Yes
-        } else {
-            Self::No
+    pub(super) fn by(seen: Seen) -> Self {
+        match seen.body() {
+            true => Self::Yes,
+            false => Self::No,
         }
     }
 }
@@ -72,7 +75,7 @@ mod tests {
                 HeaderValue::from_static(value),
             );
         }
-        check(&headers)
+        check(&headers, Seen::of(&headers))
             .err()
             .map_or(200, |error| error.status().as_u16())
     }

@@ -1,6 +1,7 @@
 //! Fields that end at this hop (RFC 9110 section 7.6.1), and fields that no client may set.
 
 use super::forwarded::Trust;
+use super::seen::Seen;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
     UPGRADE,
@@ -38,8 +39,11 @@ impl Peer {
 /// Removes from a request what must not reach a worker: the hop's own fields and those that `Connection` names, the
 /// framing, forwarding fields of a peer whose word is not taken, and names with an underscore, which a CGI
 /// environment cannot tell from those with a hyphen (RFC 3875 section 4.1.18).
-pub(super) fn strip_request(headers: &mut HeaderMap, peer: Peer) {
-    let nominated = nominated(headers);
+pub(super) fn strip_request(headers: &mut HeaderMap, seen: Seen, peer: Peer) {
+    let nominated = match seen.connection {
+        true => nominated(headers),
+        false => Vec::new(),
+    };
     let unwanted: Vec<HeaderName> = headers
         .keys()
         .filter(|name| is_unwanted(name.as_str(), peer) || nominated.contains(name))
@@ -87,22 +91,26 @@ pub(super) fn ask_for_trailers(headers: &mut HeaderMap) {
 /// Removes from a response what ends here; the framing is written anew by the connection to the client.
 /// The length stays: it is the body's, checked by the client side of hyper, unless a coding stood beside it.
 pub(super) fn strip_response(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
+    let seen = Seen::of(headers);
+    if seen.connection {
         for name in nominated(headers) {
             headers.remove(name);
         }
         headers.remove(CONNECTION);
     }
-    if headers.remove(TRANSFER_ENCODING).is_some() {
+    if seen.transfer_encoding {
+        headers.remove(TRANSFER_ENCODING);
         headers.remove(CONTENT_LENGTH);
     }
-    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &TE, &TRAILER, &UPGRADE] {
-        headers.remove(name);
+    if seen.old || seen.te || seen.trailer || seen.upgrade {
+        for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &TE, &TRAILER, &UPGRADE] {
+            headers.remove(name);
+        }
     }
 }
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+pub(super) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+pub(super) const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 fn is_unwanted(name: &str, peer: Peer) -> bool {
     let always = match name.as_bytes()[0] {
@@ -197,7 +205,8 @@ mod tests {
 
     fn stripped(fields: &[(&str, &str)], peer: Peer) -> Vec<String> {
         let mut headers = map(fields);
-        strip_request(&mut headers, peer);
+        let seen = Seen::of(&headers);
+        strip_request(&mut headers, seen, peer);
         // Removing fields may reorder the others; only the order within a name has a meaning.
         let mut names: Vec<_> = headers.keys().map(ToString::to_string).collect();
         names.sort();

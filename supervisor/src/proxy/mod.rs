@@ -64,6 +64,7 @@ mod request;
 mod request_fuzz;
 mod retry;
 mod rewrite;
+mod seen;
 mod serve;
 mod snapshot;
 mod socket;

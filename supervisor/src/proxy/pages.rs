@@ -13,9 +13,10 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 /// What a page may say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Markup {
     Html,
+    #[default]
     Plain,
 }
 

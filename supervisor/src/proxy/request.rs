@@ -15,6 +15,7 @@ use super::record::Record;
 use super::reply::{Failure, answered, explain, redirected, refuse, without_app};
 use super::retry::Tries;
 use super::rewrite::{Client, clean, hand_over, take_back};
+use super::seen::Seen;
 use super::snapshot::{App, Snapshot};
 use super::spool;
 use super::suspects::Treatment;
@@ -53,10 +54,14 @@ pub(super) async fn answer(
     if let Some(refusal) = state.take_refusal() {
         return Ok(refuse(&conversation, refusal));
     }
-    let markup = Markup::accepted(request.headers());
+    let seen = Seen::of(request.headers());
+    let markup = match seen.accept {
+        true => Markup::accepted(request.headers()),
+        false => Markup::default(),
+    };
     let version = request.version();
     let mut record = Record::start(&conversation, &request);
-    let mut response = match forward(&conversation, request, &mut record).await {
+    let mut response = match forward(&conversation, request, seen, &mut record).await {
         Ok(response) => {
             // What goes on with a worker's answer has taken it.
             record.answered_by_us(&response);
@@ -101,17 +106,21 @@ fn close_if_needed(response: &mut Response<ResponseBody>, version: Version, drai
 async fn forward(
     conversation: &Conversation,
     mut request: Request<Incoming>,
+    seen: Seen,
     record: &mut Record,
 ) -> Result<Response<ResponseBody>, Failure> {
     let thread = &conversation.thread;
     let client = &conversation.client;
     let mut wishes = Wishes {
-        on_upgrade: upgrade::wanted(&mut request),
+        on_upgrade: match seen.upgrade {
+            true => upgrade::wanted(&mut request),
+            false => None,
+        },
         trailers: Trailers::Drop,
         codings: None,
     };
     let (mut head, body) = request.into_parts();
-    framing::check(&head.headers)?;
+    framing::check(&head.headers, seen)?;
     let table = thread.table();
     let longest = table.limits.max_target;
     let target = match target::check(
@@ -128,16 +137,22 @@ async fn forward(
     };
     let path = path_info(target.as_str().as_bytes())
         .map_err(|_| ProxyError::BadRequest("the path contains an encoded control character"))?;
-    let announced = Announced::by(&head.headers);
-    if takes_trailers(&head.headers) {
+    let announced = Announced::by(seen);
+    if seen.te && takes_trailers(&head.headers) {
         wishes.trailers = Trailers::Pass;
     }
     let host = head.headers.get(HOST).cloned();
     let mut said = None;
     let mut trailers = None;
     let mut outgoing = None;
-    let body = ClientBody::new(body, Arc::clone(&conversation.state));
-    record.receives(body.account());
+    let body = match announced {
+        Announced::No => None,
+        Announced::Yes => {
+            let body = ClientBody::new(body, Arc::clone(&conversation.state));
+            record.receives(body.account());
+            Some(body)
+        }
+    };
     let mut incoming = Some(body);
     if let Some(port) = conversation.info.greeting.redirect {
         let host = client.host(host.as_ref());
@@ -185,8 +200,10 @@ async fn forward(
         let said = said.get_or_insert_with(|| {
             course.record.is_for(app);
             let peer = Peer::of(client.peer, &table.trust);
-            trailers = announced_trailers(&head.headers, peer);
-            let said = clean(&mut head.headers, peer);
+            if seen.trailer {
+                trailers = announced_trailers(&head.headers, peer);
+            }
+            let said = clean(&mut head.headers, seen, peer);
             if let Some(sampled) = app.spec.traced {
                 trace::take_part(&mut head.headers, sampled);
             }
@@ -213,24 +230,29 @@ async fn forward(
                 .await
                 .map_err(|error| failed(error, None));
         }
-        if let Some(mut body) = incoming.take() {
+        if let Some(body) = incoming.take() {
             // WSGI has none.
             let trailers = trailers
                 .take()
                 .filter(|_| app.spec.handover != Handover::Environ);
-            if trailers.is_some() {
-                body.set_trailers(Trailers::Pass);
-            }
             refuse_early(app, client).map_err(|error| failed(error, None))?;
-            if let Some(most) = app.spec.max_body {
-                body.set_limit(most).map_err(|error| failed(error, None))?;
-            }
-            let wait = if app.spec.buffering && wishes.on_upgrade.is_none() {
-                ReadAhead::Wait
-            } else {
-                ReadAhead::Now
+            let body = match body {
+                None => RequestBody::Empty,
+                Some(mut body) => {
+                    if trailers.is_some() {
+                        body.set_trailers(Trailers::Pass);
+                    }
+                    if let Some(most) = app.spec.max_body {
+                        body.set_limit(most).map_err(|error| failed(error, None))?;
+                    }
+                    let wait = if app.spec.buffering && wishes.on_upgrade.is_none() {
+                        ReadAhead::Wait
+                    } else {
+                        ReadAhead::Now
+                    };
+                    before_a_worker(thread, body, wait).await?
+                }
             };
-            let body = before_a_worker(thread, body, announced, wait).await?;
             conditions = (!app.spec.sendfile.is_empty()).then(|| files::conditions(&head.headers));
             let mut headers = std::mem::take(&mut head.headers);
             if !app.answers.compress.codings.is_empty() {
@@ -332,18 +354,14 @@ fn route<'t, 'q>(
 async fn before_a_worker(
     thread: &Rc<Thread>,
     body: ClientBody,
-    announced: Announced,
     wait: ReadAhead,
 ) -> Result<RequestBody, ProxyError> {
-    if announced == Announced::No {
-        return Ok(RequestBody::Empty);
-    }
     let account = body.account();
     let read = async {
         match (wait, body.read_ahead(wait).await?) {
             (ReadAhead::Wait, RequestBody::Stream { first, rest }) if !rest.has_ended() => {
-                let spooled = spool::keep(rest, first.unwrap_or_default(), thread).await?;
-                Ok(RequestBody::Spooled(spooled))
+                let spooled = spool::keep(*rest, first.unwrap_or_default(), thread).await?;
+                Ok(RequestBody::Spooled(Box::new(spooled)))
             }
             (_, read) => Ok::<_, BodyError>(read),
         }

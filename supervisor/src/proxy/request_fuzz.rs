@@ -5,6 +5,7 @@ use super::framing::{self, Announced};
 use super::gate::play;
 use super::hop::{Peer, has_connection_option};
 use super::rewrite::{Client, clean, hand_over};
+use super::seen::Seen;
 use super::target::{self, Target};
 use crate::fuzz::fuzz;
 use crate::router::limits::ClientLimits;
@@ -151,7 +152,8 @@ fn connection() -> impl Strategy<Value = Vec<u8>> {
 /// What a worker would be sent, or none where the request is refused.
 fn rewritten(heard: &Heard) -> Option<HeaderMap> {
     let mut headers = heard.headers.clone();
-    framing::check(&headers).ok()?;
+    let seen = Seen::of(&headers);
+    framing::check(&headers, seen).ok()?;
     let target = target::check(
         &heard.method,
         &heard.uri,
@@ -164,7 +166,7 @@ fn rewritten(heard: &Heard) -> Option<HeaderMap> {
         return None;
     };
     let path = path_info(target.as_str().as_bytes()).ok()?;
-    let announced = Announced::by(&headers);
+    let announced = Announced::by(seen);
     let listener = ListenerInfo {
         address: "127.0.0.1:1".into(),
         scheme: "http".into(),
@@ -173,7 +175,7 @@ fn rewritten(heard: &Heard) -> Option<HeaderMap> {
         greeting: Greeting::default(),
     };
     let client = Client::new(None, None, &listener);
-    let said = clean(&mut headers, Peer::Untrusted);
+    let said = clean(&mut headers, seen, Peer::Untrusted);
     let length = heard.body.as_ref().map(|body| body.len() as u64);
     framing::write(&mut headers, length, announced);
     let matched = Matched {

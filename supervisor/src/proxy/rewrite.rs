@@ -4,6 +4,7 @@ use super::hop::{
     PASTER_ENVIRON, Peer, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PREFIX,
     X_FORWARDED_PROTO, X_REQUEST_ID, X_SCRIPT_NAME, strip_request,
 };
+use super::seen::Seen;
 use super::tls::Secured;
 use crate::router::message::{Handover, ListenerInfo};
 use crate::router::urlmap::{Matched, strip_prefix};
@@ -106,6 +107,9 @@ pub(super) struct Said {
     fields: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// Fields that we add, at most: what is said of the client and the mount, the request id, what is asked of the connection.
+const OURS: usize = 9;
+
 const SAID: [HeaderName; 5] = [
     X_FORWARDED_FOR,
     X_FORWARDED_PROTO,
@@ -156,13 +160,16 @@ fn take_joined(
 
 /// First step, once per request: removes what must not pass, keeps aside what a trusted peer said, joins `Cookie`
 /// lines (RFC 9113 section 8.2.3; a CGI environment has room for one), makes the request id.
-pub(super) fn clean(headers: &mut HeaderMap, peer: Peer) -> Said {
-    strip_request(headers, peer);
+pub(super) fn clean(headers: &mut HeaderMap, seen: Seen, peer: Peer) -> Said {
+    strip_request(headers, seen, peer);
+    // Once, where each of ours would make it grow.
+    headers.reserve(OURS);
     let said = match peer {
         Peer::Trusted => Said::take(headers),
         Peer::Untrusted => Said::default(),
     };
-    if headers.get_all(COOKIE).iter().nth(1).is_some()
+    if seen.cookie
+        && headers.get_all(COOKIE).iter().nth(1).is_some()
         && let Some(joined) = take_joined(headers, &COOKIE, b"; ")
     {
         headers.insert(COOKIE, joined);
@@ -328,7 +335,8 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        let said = clean(&mut headers, peer);
+        let seen = Seen::of(&headers);
+        let said = clean(&mut headers, seen, peer);
         let target = PathAndQuery::from_static("/blog/a%20b?q=1");
         let matched = matched("/blog", b"/a b");
         let target = hand_over(&mut headers, handover, &matched, &target, &client(), &said);
@@ -437,7 +445,7 @@ mod tests {
     #[test]
     fn a_route_can_be_written_over_another() {
         let mut headers = HeaderMap::new();
-        let said = clean(&mut headers, Peer::Untrusted);
+        let said = clean(&mut headers, Seen::default(), Peer::Untrusted);
         let target = PathAndQuery::from_static("/blog/x");
         let route = matched("/blog", b"/x");
         hand_over(

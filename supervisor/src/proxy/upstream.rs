@@ -13,22 +13,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Set in the word of a worker that the table in force does not name.
 const DRAINING: u64 = 1 << 63;
 
+/// The word counts leases in flight below this, and in units of this the leases that were given, in all (modulo 2^39).
+const GIVEN: u64 = 1 << 24;
+const IN_FLIGHT: u64 = GIVEN - 1;
+
 /// Requests that a worker leaves unanswered and that are told, per second: more than a report of its death has room for.
 const LOSSES: u64 = 64;
 
 /// A worker of some table, shared by all tables that name it and all threads.
+///
+/// What each request writes stands beside the reference count, which it writes, too: threads that take turns pass on one cache line.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Upstream {
-    pub(super) worker: Worker,
-    pub(super) queue: Arc<AppQueue>,
-    /// Requests in flight, and [`DRAINING`].
+    /// Requests in flight, how many were given, and [`DRAINING`].
     word: AtomicU64,
-    /// Leases that were given, in all.
-    given: AtomicU64,
     /// Requests that it may have at the same time.
     limit: AtomicU64,
     /// Milliseconds on the process clock until which it gets nothing, because it just failed; 0: it is well.
     suspect_until: AtomicU64,
+    pub(super) worker: Worker,
+    pub(super) queue: Arc<AppQueue>,
     /// The second of the process clock in which a request was last lost, and how many in it: `second * LOSSES + count`.
     losses: AtomicU64,
     outbox: Outbox,
@@ -41,7 +46,6 @@ impl Upstream {
             worker,
             queue,
             word: AtomicU64::new(0),
-            given: AtomicU64::new(0),
             limit,
             suspect_until: AtomicU64::new(0),
             losses: AtomicU64::new(0),
@@ -59,14 +63,15 @@ impl Upstream {
     }
 
     pub(super) fn in_flight(&self) -> u64 {
-        self.word.load(Ordering::Relaxed) & !DRAINING
+        self.word.load(Ordering::Relaxed) & IN_FLIGHT
     }
 
     pub(super) fn stats(&self) -> WorkerStats {
+        let word = self.word.load(Ordering::Relaxed);
         WorkerStats {
             id: self.id(),
-            in_flight: self.in_flight(),
-            requests: self.given.load(Ordering::Relaxed),
+            in_flight: word & IN_FLIGHT,
+            requests: (word & !DRAINING) / GIVEN,
         }
     }
 
@@ -78,20 +83,17 @@ impl Upstream {
         let limit = self.limit.load(Ordering::SeqCst);
         self.word
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| {
-                // A draining word is above any limit.
-                (word < limit).then_some(word + 1)
+                let free = word & DRAINING == 0 && word & IN_FLIGHT < limit;
+                free.then(|| (word + 1 + GIVEN) & !DRAINING)
             })
             .ok()
-            .map(|_| {
-                self.given.fetch_add(1, Ordering::Relaxed);
-                Lease(Arc::clone(self))
-            })
+            .map(|_| Lease(Arc::clone(self)))
     }
 
     /// No lease is given any more. `Drained` is told once: now if nothing is in flight, else by the last lease.
     pub(super) fn withdraw(&self) {
         let before = self.word.fetch_or(DRAINING, Ordering::SeqCst);
-        if before == 0 {
+        if before & (IN_FLIGHT | DRAINING) == 0 {
             self.outbox.tell(FromProxy::Drained { worker: self.id() });
         }
     }
@@ -137,7 +139,7 @@ impl Upstream {
 fn limit_of(worker: &Worker) -> u64 {
     u64::try_from(worker.max_in_flight)
         .unwrap_or(u64::MAX)
-        .clamp(1, DRAINING - 1)
+        .clamp(1, IN_FLIGHT - 1)
 }
 
 /// One request's right to use one worker, counted until it is dropped: at the end of the response body, of the
@@ -154,7 +156,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let before = self.0.word.fetch_sub(1, Ordering::SeqCst);
-        if before == DRAINING | 1 {
+        if before & (IN_FLIGHT | DRAINING) == DRAINING | 1 {
             self.0.outbox.tell(FromProxy::Drained {
                 worker: self.0.id(),
             });
