@@ -109,6 +109,26 @@ fn a_connection_that_was_quiet_for_long_goes_on() {
 }
 
 #[test]
+fn a_body_that_comes_long_after_the_answer_is_no_request() {
+    let paster = front(backend(ok), "");
+    let body = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    for framing in [
+        format!("Content-Length: {}\r\n\r\n", body.len()),
+        format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len()),
+    ] {
+        let mut client = paster.connect();
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{framing}");
+        client.send(head.as_bytes()).expect("it is open");
+        assert_eq!(client.response().expect("an answer").status, 200);
+        let answered = paster.status().uptime_s;
+        paster.wait_until("idle ones rest", |status| status.uptime_s > answered + 1.5);
+        let _ = client.send(body.as_bytes());
+        let _ = client.send(b"\r\n0\r\n\r\n");
+        client.response().expect_err("there was no other request");
+    }
+}
+
+#[test]
 fn a_body_that_does_not_come_is_not_waited_for() {
     let paster = front(backend(|_| {}), "body_timeout = 500ms");
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";

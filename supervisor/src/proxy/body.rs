@@ -96,6 +96,9 @@ pub(super) struct ClientBody {
 impl ClientBody {
     pub(super) fn new(incoming: Incoming, state: Arc<ConnectionState>) -> Self {
         let ended = incoming.is_end_stream();
+        if !ended {
+            state.set_body_open(true);
+        }
         Self {
             incoming,
             state,
@@ -132,6 +135,11 @@ impl ClientBody {
         self.ended
     }
 
+    fn end(&mut self) {
+        self.ended = true;
+        self.state.set_body_open(false);
+    }
+
     fn fail(&mut self, fault: BodyFault) -> BodyError {
         self.account.blame(fault);
         BodyError("the client did not send its body")
@@ -163,11 +171,13 @@ impl ClientBody {
                         self.room = room;
                         let received = &self.account.received;
                         received.set(received.get() + data.len() as u64);
-                        self.ended = self.incoming.is_end_stream();
+                        if self.incoming.is_end_stream() {
+                            self.end();
+                        }
                         Poll::Ready(Some(Ok(data)))
                     }
                     Err(frame) => {
-                        self.ended = true;
+                        self.end();
                         if self.pass_trailers == Trailers::Pass {
                             self.trailers = frame.into_trailers().ok();
                         }
@@ -181,7 +191,7 @@ impl ClientBody {
             }
             Poll::Ready(None) => {
                 self.state.body_progress();
-                self.ended = true;
+                self.end();
                 Poll::Ready(None)
             }
         }

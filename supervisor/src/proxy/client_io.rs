@@ -57,6 +57,11 @@ impl<S: ClientStream> ClientIo<S> {
         self.stream.poll_readable(cx)
     }
 
+    /// Whether another hyper may go on where the last one has stopped: what comes next is a head.
+    pub(super) fn is_between_requests(&self) -> bool {
+        self.gate.is_between_requests()
+    }
+
     /// The stream, with what was read, of a client that speaks HTTP/2.
     pub(super) fn into_http2(self) -> Option<(S, Vec<u8>)> {
         let read = self.preface?;

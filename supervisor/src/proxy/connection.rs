@@ -80,6 +80,8 @@ pub(super) struct ConnectionState {
     /// Since when we wait for more of a request body; 0: we do not.
     body_wanted: AtomicU64,
     body_is_late: AtomicBool,
+    /// More of a request body is to come, or was given up: hyper is not done with the request, answered or not.
+    body_is_open: AtomicBool,
     check_peer: AtomicBool,
     closing: AtomicBool,
     /// Requests that were answered.
@@ -135,6 +137,7 @@ impl ConnectionState {
             write_blocked: AtomicU64::new(0),
             body_wanted: AtomicU64::new(0),
             body_is_late: AtomicBool::new(false),
+            body_is_open: AtomicBool::new(false),
             check_peer: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             answered: AtomicU32::new(0),
@@ -272,6 +275,11 @@ impl ConnectionState {
         }
     }
 
+    /// A request has a body, of which not all has been read; or now it has.
+    pub(super) fn set_body_open(&self, open: bool) {
+        self.body_is_open.store(open, Relaxed);
+    }
+
     /// The reader of a request body waits for the client; `waker` is told when that takes too long.
     pub(super) fn body_wanted(&self, waker: &Waker) {
         if self.body_wanted.load(Relaxed) == 0 {
@@ -343,12 +351,14 @@ impl ConnectionState {
         self.leaving.store(true, Relaxed);
     }
 
-    /// Whether nothing has happened for a moment, nothing is on its way in either direction, and more may come.
+    /// Whether nothing has happened for a moment, nothing is on its way in either direction, and more may come. A request that was
+    /// answered early is on its way until its body has ended.
     pub(super) fn take_may_rest(&self) -> bool {
         self.may_rest.load(Relaxed)
             && self.may_rest.swap(false, Relaxed)
             && self.phase() == Phase::Idle
             && self.write_blocked.load(Relaxed) == 0
+            && !self.body_is_open.load(Relaxed)
             && !self.interim.waits()
             && !self.leaving.load(Relaxed)
     }

@@ -99,6 +99,11 @@ impl Gate {
         self.line.as_deref().unwrap_or_default()
     }
 
+    /// Nothing of a request was read that is not answered, nor is more of one to come.
+    pub(super) fn is_between_requests(&self) -> bool {
+        matches!(self.stage, Stage::Between | Stage::Head(_)) && self.held.is_empty()
+    }
+
     /// How much is held.
     pub(super) fn holds(&self) -> usize {
         self.held.len()

@@ -301,7 +301,10 @@ async fn converse<S: ClientStream>(
 
 fn at_rest<S: ClientStream, F>(parts: Option<Parts<TokioIo<ClientIo<S>>, F>>) -> Turn<S> {
     // There are none of a tunnel, which is no connection of ours any more.
-    parts.map_or(Turn::Over, |parts| Turn::Rests(parts.io.into_inner()))
+    match parts.map(|parts| parts.io.into_inner()) {
+        Some(io) if io.is_between_requests() => Turn::Rests(io),
+        _ => Turn::Over,
+    }
 }
 
 /// A request of which hyper could make nothing was never one of ours, but it is counted and logged.
