@@ -5,6 +5,7 @@ use crate::proxy::body::BodyError;
 use crate::proxy::compress::ENOUGH;
 use crate::proxy::encoder::Encoder;
 use bytes::Bytes;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -67,8 +68,7 @@ impl CompressedFile {
         };
         if !*rested {
             *rested = true;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+            return rest(cx);
         }
         let data = match ready!(file.poll_data(cx)) {
             Ok(data) => data,
@@ -81,8 +81,7 @@ impl CompressedFile {
         if file.left() > 0 {
             if encoder.ready() < ENOUGH {
                 *rested = true;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+                return rest(cx);
             }
             let out = encoder.take();
             file.sent(out.len());
@@ -103,6 +102,29 @@ impl AtWork {
     }
 }
 
+/// Goes on when all others had their turn, those for whom something has come from the network included.
+fn rest<T>(cx: &mut Context<'_>) -> Poll<T> {
+    // Its first poll has the runtime wake this task then.
+    if pin!(tokio::task::yield_now()).poll(cx).is_ready() {
+        cx.waker().wake_by_ref();
+    }
+    Poll::Pending
+}
+
 fn failed() -> Poll<Option<Result<Bytes, BodyError>>> {
     Poll::Ready(Some(Err(BodyError("the file could not be compressed"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_only_so_many_places() {
+        let places = Places::default();
+        let mut taken: Vec<Place> = std::iter::from_fn(|| places.take()).collect();
+        assert_eq!(taken.len(), MOST);
+        taken.pop();
+        assert!(places.take().is_some());
+    }
 }
