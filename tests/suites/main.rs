@@ -21,6 +21,7 @@ mod exec;
 mod faults;
 mod filters;
 mod fixtures;
+mod frames;
 mod header_rules;
 mod health;
 mod http2;

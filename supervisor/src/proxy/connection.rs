@@ -263,6 +263,11 @@ impl ConnectionState {
         self.head_is_late.swap(false, Relaxed)
     }
 
+    /// Milliseconds on the clock of the thread.
+    pub(super) fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
     pub(super) fn write_progress(&self) {
         if self.write_blocked.load(Relaxed) != 0 {
             self.write_blocked.store(0, Relaxed);
@@ -434,6 +439,8 @@ impl ConnectionState {
         }
         let limit = match self.phase() {
             Phase::Fresh | Phase::Head => limits.head_timeout_ms,
+            // An answer is still on its way.
+            Phase::Idle if blocked != 0 => return Due::Nothing,
             Phase::Idle => limits.keep_alive_timeout_ms,
             Phase::Lingering => limits::LINGER.as_millis() as u64,
             Phase::Busy => return self.due_while_busy(now),
@@ -497,6 +504,22 @@ mod tests {
         state.enter(Phase::Idle);
         assert_eq!(due(&state, 74), Due::Nothing);
         assert_eq!(due(&state, 75), Due::Close);
+    }
+
+    #[test]
+    fn a_connection_is_not_idle_while_an_answer_is_on_its_way() {
+        let state = state();
+        state.enter(Phase::Idle);
+        state.write_blocks();
+        let limits = ClientLimits {
+            keep_alive_timeout_ms: 1000,
+            ..ClientLimits::default()
+        };
+        let due = |seconds: u64| state.due(state.clock.now() + seconds * 1000, &limits);
+        assert_eq!(due(29), Due::Nothing);
+        assert_eq!(due(30), Due::Close);
+        state.write_progress();
+        assert_eq!(due(29), Due::Close);
     }
 
     #[test]

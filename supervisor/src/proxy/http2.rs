@@ -17,6 +17,7 @@ use super::thread::Thread;
 use super::translate::{self, Kind};
 use super::wire::Wire;
 use crate::router::message::ListenerInfo;
+use http::header::TRAILER;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -231,5 +232,6 @@ async fn serve_stream(
     };
     translate::response(&mut response);
     unanswered.done();
-    Ok(response.map(|body| StreamBody::new(body, open)))
+    let announced = response.headers().get(TRAILER).cloned();
+    Ok(response.map(|body| StreamBody::new(body, open, announced)))
 }

@@ -74,6 +74,7 @@ mod suspects;
 mod target;
 mod thread;
 mod tls;
+mod toll;
 mod trace;
 mod traffic;
 mod translate;

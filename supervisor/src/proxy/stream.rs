@@ -2,16 +2,19 @@
 
 use super::body::{BodyError, ResponseBody};
 use super::connection::{ConnectionState, Phase};
+use super::hop::tokens;
 use super::http2::Streams;
+use super::limits;
 use super::thread::Thread;
 use crate::router::limits::ClientLimits;
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// What a thread looks after.
 #[derive(Debug)]
@@ -80,12 +83,37 @@ impl Drop for OpenStream {
 #[derive(Debug)]
 pub(super) struct StreamBody {
     open: Rc<OpenStream>,
+    /// What the head has announced as trailers.
+    announced: Option<HeaderValue>,
+    /// Read from the body, and not asked for yet.
+    rest: Bytes,
 }
 
 impl StreamBody {
-    pub(super) fn new(body: ResponseBody, open: Rc<OpenStream>) -> Self {
+    pub(super) fn new(
+        body: ResponseBody,
+        open: Rc<OpenStream>,
+        announced: Option<HeaderValue>,
+    ) -> Self {
         *open.watched.body.borrow_mut() = Some(body);
-        Self { open }
+        Self {
+            open,
+            announced,
+            rest: Bytes::new(),
+        }
+    }
+
+    /// Others are dropped, as hyper drops them in HTTP/1.1: none, where the client takes none.
+    fn keep_announced(&self, mut trailers: HeaderMap) -> HeaderMap {
+        let is_announced = |name: &HeaderName| {
+            let mut announced = self.announced.iter().flat_map(tokens);
+            announced.any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
+        };
+        let names: Vec<HeaderName> = trailers.keys().cloned().collect();
+        for name in names.iter().filter(|name| !is_announced(name)) {
+            trailers.remove(name);
+        }
+        trailers
     }
 }
 
@@ -97,24 +125,39 @@ impl Body for StreamBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let watched = &self.open.watched;
+        let this = self.get_mut();
+        let watched = &this.open.watched;
         watched.state.write_progress();
         let mut body = watched.body.borrow_mut();
         let Some(body) = body.as_mut() else {
             return Poll::Ready(Some(Err(BodyError("the client did not take its answer"))));
         };
-        let next = Pin::new(body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(_))) = next {
-            watched.state.write_blocks();
+        if this.rest.is_empty() {
+            let frame = match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                other => return Poll::Ready(other),
+            };
+            match frame.into_data() {
+                Ok(data) => this.rest = data,
+                Err(frame) => {
+                    watched.state.write_blocks();
+                    let trailers = frame.into_trailers().unwrap_or_default();
+                    let kept = this.keep_announced(trailers);
+                    return Poll::Ready((!kept.is_empty()).then(|| Ok(Frame::trailers(kept))));
+                }
+            }
         }
-        next
+        watched.state.write_blocks();
+        let piece = this.rest.len().min(limits::STREAM_PIECE);
+        Poll::Ready(Some(Ok(Frame::data(this.rest.split_to(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
         let body = self.open.watched.body.borrow();
-        body.as_ref().is_some_and(Body::is_end_stream)
+        self.rest.is_empty() && body.as_ref().is_some_and(Body::is_end_stream)
     }
 
+    /// As long as nothing was read, which is when it matters.
     fn size_hint(&self) -> SizeHint {
         let body = self.open.watched.body.borrow();
         body.as_ref().map_or_else(SizeHint::new, Body::size_hint)

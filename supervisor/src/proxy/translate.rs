@@ -26,7 +26,7 @@ pub(super) enum Kind {
 /// Writes a request as HTTP/1.1 has it; its version still says what it was.
 ///
 /// # Errors
-/// 400 for an authority that two fields disagree about, 405 for CONNECT, 431 for too many fields, 501 for a protocol other than
+/// 400 for an authority that two fields disagree about and for a value with a space around it, 405 for CONNECT, 431 for too many fields, 501 for a protocol other than
 /// `websocket`.
 pub(super) fn request<B: Body>(
     request: &mut Request<B>,
@@ -34,6 +34,11 @@ pub(super) fn request<B: Body>(
 ) -> Result<Kind, ProxyError> {
     if request.headers().len() > max_fields {
         return Err(ProxyError::HeadTooLarge);
+    }
+    if request.headers().values().any(has_space_around) {
+        return Err(ProxyError::BadRequest(
+            "a field begins or ends with a space",
+        ));
     }
     let protocol = request.extensions_mut().remove::<Protocol>();
     let kind = match (request.method() == Method::CONNECT, protocol) {
@@ -57,6 +62,13 @@ pub(super) fn request<B: Body>(
         }
     }
     Ok(kind)
+}
+
+/// Not part of a value in HTTP/2 (section 8.2.1), while HTTP/1.1 would take it off.
+fn has_space_around(value: &HeaderValue) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let value = value.as_bytes();
+    is_space(value.first()) || is_space(value.last())
 }
 
 /// `:authority` is Host (section 8.3.1); who sends both must mean the same.
@@ -158,6 +170,15 @@ mod tests {
         assert_eq!(other.err(), Some(400));
         let alone = translated("GET", "/", &[("host", "b.example")]).unwrap();
         assert_eq!(alone.headers()[HOST], "b.example");
+    }
+
+    #[test]
+    fn a_value_has_no_space_around_it() {
+        for value in [" 1", "1 ", "\t1", "1\t", " "] {
+            let asked = translated("GET", "https://a/", &[("x-a", value)]);
+            assert_eq!(asked.err(), Some(400), "{value:?}");
+        }
+        assert!(translated("GET", "https://a/", &[("x-a", "1 \t2"), ("x-b", "")]).is_ok());
     }
 
     #[test]

@@ -2,11 +2,15 @@
 
 use super::connection::{ConnectionState, Phase};
 use super::socket::ClientStream;
+use super::toll::Toll;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// PING, SETTINGS and their like have fewer bytes; what has more is a part of an answer.
+const PART: usize = 64;
 
 /// A client's stream whose first bytes may have been read already.
 #[derive(Debug)]
@@ -14,21 +18,44 @@ pub(super) struct Wire<S> {
     stream: S,
     read: Vec<u8>,
     state: Arc<ConnectionState>,
+    toll: Toll,
+    /// The client has sent too many frames that carry nothing: no more is read.
+    is_deaf: bool,
 }
 
 impl<S> Wire<S> {
     pub(super) fn new(stream: S, read: Vec<u8>, state: Arc<ConnectionState>) -> Self {
+        let toll = Toll::new(state.now());
         Self {
             stream,
             read,
             state,
+            toll,
+            is_deaf: false,
         }
     }
 
-    fn note(&self, result: &Poll<io::Result<usize>>) {
+    fn note_write(&mut self, result: &Poll<io::Result<usize>>) {
         match result {
             Poll::Pending => self.state.write_blocks(),
-            Poll::Ready(_) => self.state.write_progress(),
+            Poll::Ready(Err(_)) => self.state.write_progress(),
+            Poll::Ready(Ok(bytes)) => {
+                self.state.write_progress();
+                self.toll.sent(*bytes);
+                if *bytes > PART && self.state.phase() == Phase::Idle {
+                    // Its stream is over for hyper, but the client still waits for the end.
+                    self.state.enter(Phase::Idle);
+                }
+            }
+        }
+    }
+
+    /// Looks at what was read.
+    fn note_read(&mut self, bytes: &[u8]) {
+        if self.toll.pass(bytes, self.state.now()).is_err() {
+            tracing::debug!("too many frames that carry nothing");
+            self.is_deaf = true;
+            self.state.close();
         }
     }
 }
@@ -44,13 +71,19 @@ impl<S: ClientStream> AsyncRead for Wire<S> {
             // From here on it is idle or not by its streams alone.
             this.state.enter(Phase::Idle);
         }
-        if !this.read.is_empty() {
+        if this.is_deaf {
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        if this.read.is_empty() {
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        } else {
             let length = this.read.len().min(buf.remaining());
             buf.put_slice(&this.read[..length]);
             this.read.drain(..length);
-            return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut this.stream).poll_read(cx, buf)
+        this.note_read(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -62,7 +95,7 @@ impl<S: ClientStream> AsyncWrite for Wire<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write(cx, data);
-        this.note(&result);
+        this.note_write(&result);
         result
     }
 
@@ -73,7 +106,7 @@ impl<S: ClientStream> AsyncWrite for Wire<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write_vectored(cx, data);
-        this.note(&result);
+        this.note_write(&result);
         result
     }
 

@@ -1,62 +1,75 @@
 //! The server behind the proxy: records byte for byte what arrives, and answers as the case says, rightly or not.
 
-use super::case::{Case, Reply};
+use super::case::Reply;
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// Requests by the mark of their case; those without one under an empty name.
+/// What the backend does with the requests that have this name in their mark, [`mark`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Script {
+    pub(crate) name: &'static str,
+    pub(crate) reply: Reply,
+}
+
+/// By which the backend knows whose a request is.
+pub(crate) fn mark(name: &str) -> String {
+    format!("={name}=")
+}
+
+/// Requests by the name in their mark; those without one under an empty name.
 type Arrived = Mutex<HashMap<String, Vec<Vec<u8>>>>;
 
 /// The mark of a request that only asks whether the connection still works.
-pub(super) const PROBE: &str = "still-open";
+pub(crate) const PROBE: &str = "still-open";
 
-pub(super) struct Backend {
-    pub(super) address: SocketAddr,
+pub(crate) struct Backend {
+    pub(crate) address: SocketAddr,
     arrived: Arc<Arrived>,
 }
 
 impl Backend {
-    pub(super) fn start(cases: &'static [Case]) -> Backend {
+    pub(crate) fn start(scripts: Vec<Script>) -> Backend {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let arrived = Arc::new(Arrived::default());
         let record = Arc::clone(&arrived);
+        let scripts = Arc::new(scripts);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let record = Arc::clone(&record);
-                std::thread::spawn(move || serve(stream, cases, &record));
+                let scripts = Arc::clone(&scripts);
+                std::thread::spawn(move || serve(stream, &scripts, &record));
             }
         });
         Backend { address, arrived }
     }
 
-    /// What has arrived of a case; none for requests without a mark.
-    pub(super) fn arrived(&self, case: Option<&Case>) -> Vec<Vec<u8>> {
-        let name = case.map_or("", |case| case.name);
+    /// What has arrived with the mark of this name; an empty one is that of requests without a mark.
+    pub(crate) fn arrived(&self, name: &str) -> Vec<Vec<u8>> {
         let arrived = self.arrived.lock().expect("no panic under it");
         arrived.get(name).cloned().unwrap_or_default()
     }
 
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.arrived.lock().expect("no panic under it").clear();
     }
 }
 
-fn serve(stream: TcpStream, cases: &[Case], record: &Arrived) {
+fn serve(stream: TcpStream, scripts: &[Script], record: &Arrived) {
     let mut reader = BufReader::new(stream);
     while let Ok(head) = read_head(&mut reader) {
         if head.is_empty() {
             return;
         }
-        let case = cases
+        let script = scripts
             .iter()
-            .find(|case| contains(&head, case.mark().as_bytes()));
-        let reply = case.map_or(Reply::Usual, |case| case.reply);
+            .find(|script| contains(&head, mark(script.name).as_bytes()));
+        let reply = script.map_or(Reply::Usual, |script| script.reply);
         let probe = contains(&head, PROBE.as_bytes());
         if let (Reply::Early(bytes) | Reply::EarlyLast(bytes), false) = (reply, probe) {
-            note(record, case, head.clone());
+            note(record, script, head.clone());
             if reader.get_mut().write_all(bytes).is_err() || matches!(reply, Reply::EarlyLast(_)) {
                 return;
             }
@@ -78,7 +91,7 @@ fn serve(stream: TcpStream, cases: &[Case], record: &Arrived) {
         let mut request = head;
         let whole = read_body(&mut reader, &mut request);
         if !probe {
-            note(record, case, request);
+            note(record, script, request);
         }
         if whole.is_err() {
             return;
@@ -99,8 +112,8 @@ fn serve(stream: TcpStream, cases: &[Case], record: &Arrived) {
     }
 }
 
-fn note(record: &Arrived, case: Option<&Case>, request: Vec<u8>) {
-    let name = case.map_or("", |case| case.name).to_owned();
+fn note(record: &Arrived, script: Option<&Script>, request: Vec<u8>) {
+    let name = script.map_or("", |script| script.name).to_owned();
     let mut record = record.lock().expect("no panic under it");
     record.entry(name).or_default().push(request);
 }
@@ -156,6 +169,6 @@ fn exactly(reader: &mut impl Read, length: u64, into: &mut Vec<u8>) -> io::Resul
     }
 }
 
-pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
+pub(crate) fn contains(text: &[u8], part: &[u8]) -> bool {
     part.is_empty() || text.windows(part.len()).any(|window| window == part)
 }

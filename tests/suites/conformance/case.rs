@@ -1,5 +1,7 @@
 //! One case: what a client sends, what the backend answers, and what may come of it.
 
+use super::backend::Script;
+
 /// A step of the client.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
@@ -17,7 +19,7 @@ pub(super) enum Step {
 
 /// What the backend does with a request of the case.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// 200 with the body `ok`.
     Usual,
     /// These bytes; the connection stays open.
@@ -175,8 +177,10 @@ impl Case {
         Self { heads, ..self }
     }
 
-    /// What stands for `{id}`.
-    pub(super) fn mark(&self) -> String {
-        format!("={}=", self.name)
+    pub(super) const fn script(&self) -> Script {
+        Script {
+            name: self.name,
+            reply: self.reply,
+        }
     }
 }

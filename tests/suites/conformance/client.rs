@@ -1,6 +1,6 @@
 //! The client of a case: raw bytes out, responses in.
 
-use super::backend::{Backend, PROBE, contains};
+use super::backend::{Backend, PROBE, contains, mark};
 use super::case::{After, Case, Step};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -43,7 +43,7 @@ pub(super) fn play(case: &Case, address: SocketAddr, backend: &Backend) -> Seen 
             Step::Send(bytes) => client.send(&marked(bytes, case)),
             Step::Fill(byte, count) => client.send(&vec![byte; count]),
             Step::Await(part) => client.read_until(|seen| contains(&seen.bytes, part)),
-            Step::Arrival => client.wait(|| !backend.arrived(Some(case)).is_empty()),
+            Step::Arrival => client.wait(|| !backend.arrived(case.name).is_empty()),
             Step::HalfClose => {
                 let _ = client.stream.shutdown(Shutdown::Write);
             }
@@ -58,7 +58,11 @@ pub(super) fn play(case: &Case, address: SocketAddr, backend: &Backend) -> Seen 
         After::Open if !client.seen.closed => {
             client.seen.before_probe = Some(client.seen.bytes.len());
             client.send(
-                format!("GET /{}{PROBE} HTTP/1.1\r\nHost: a\r\n\r\n", case.mark()).as_bytes(),
+                format!(
+                    "GET /{}{PROBE} HTTP/1.1\r\nHost: a\r\n\r\n",
+                    mark(case.name)
+                )
+                .as_bytes(),
             );
             client.read_until(|seen| seen.statuses.len() > wanted);
             if client.seen.statuses.len() > wanted {
@@ -76,7 +80,7 @@ fn marked(bytes: &[u8], case: &Case) -> Vec<u8> {
     let mut rest = bytes;
     while let Some(at) = rest.windows(4).position(|part| part == b"{id}") {
         out.extend_from_slice(&rest[..at]);
-        out.extend_from_slice(case.mark().as_bytes());
+        out.extend_from_slice(mark(case.name).as_bytes());
         rest = &rest[at + 4..];
     }
     out.extend_from_slice(rest);

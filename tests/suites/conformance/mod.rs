@@ -3,10 +3,10 @@
 //! A table per subject; a case says what is sent, what the backend answers and what may come of it. The same cases can
 //! be played against other servers ([`others`]), which shows that they are fair.
 
-mod backend;
-mod case;
+pub(crate) mod backend;
+pub(crate) mod case;
 mod client;
-mod others;
+pub(crate) mod others;
 mod run;
 
 mod chunked;
@@ -64,7 +64,7 @@ fn hold(subject: &str) {
         .iter()
         .find(|(name, _)| *name == subject)
         .expect("it is in the list");
-    let backend = Backend::start(cases);
+    let backend = Backend::start(cases.iter().map(Case::script).collect());
     let paster = front(&backend);
     let findings = run(cases, paster.address(), &backend, Measure::Ours);
     let texts: Vec<_> = findings.iter().map(|(_, text)| text.as_str()).collect();
@@ -107,7 +107,7 @@ subjects! {
 
 #[test]
 fn requests_that_were_refused_are_logged() {
-    let backend = Backend::start(&[]);
+    let backend = Backend::start(Vec::new());
     let paster = front(&backend);
     let refused = [
         ("GET /lf HTTP/1.1\nHost: a\r\n\r\n", 400),

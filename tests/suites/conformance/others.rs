@@ -2,6 +2,7 @@
 
 use super::SUBJECTS;
 use super::backend::Backend;
+use super::case::Case;
 use super::run::{Measure, run};
 use crate::harness::{DEADLINE, poll};
 use std::fs;
@@ -10,9 +11,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// A server that is ended when it is dropped.
-struct Other {
+pub(crate) struct Other {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _dir: tempfile::TempDir,
 }
 
@@ -23,8 +24,20 @@ impl Drop for Other {
     }
 }
 
-fn nginx(backend: SocketAddr, front: SocketAddr, dir: &Path) -> Command {
+/// What a front speaks to its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http1,
+    /// By prior knowledge.
+    Http2,
+}
+
+fn nginx(backend: SocketAddr, front: SocketAddr, dir: &Path, speaks: Speaks) -> Command {
     let here = dir.display();
+    let version = match speaks {
+        Speaks::Http1 => "",
+        Speaks::Http2 => " http2",
+    };
     let text = format!(
         "daemon off; master_process off; pid {here}/pid; error_log {here}/error.log;\n\
          events {{ worker_connections 500; }}\n\
@@ -32,7 +45,7 @@ fn nginx(backend: SocketAddr, front: SocketAddr, dir: &Path) -> Command {
          uwsgi_temp_path {here}; scgi_temp_path {here};\n\
          map $http_upgrade $hop {{ default upgrade; '' ''; }}\n\
          upstream backend {{ server {backend}; keepalive 32; }}\n\
-         server {{ listen {front}; client_max_body_size 0; proxy_http_version 1.1; proxy_request_buffering off;\n\
+         server {{ listen {front}{version}; client_max_body_size 0; proxy_http_version 1.1; proxy_request_buffering off;\n\
          proxy_buffering off; location / {{ proxy_pass http://backend; proxy_set_header Host $http_host;\n\
          proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $hop; }} }} }}\n"
     );
@@ -46,10 +59,14 @@ fn nginx(backend: SocketAddr, front: SocketAddr, dir: &Path) -> Command {
     command
 }
 
-fn haproxy(backend: SocketAddr, front: SocketAddr, dir: &Path) -> Command {
+fn haproxy(backend: SocketAddr, front: SocketAddr, dir: &Path, speaks: Speaks) -> Command {
+    let version = match speaks {
+        Speaks::Http1 => "",
+        Speaks::Http2 => " proto h2",
+    };
     let text = format!(
         "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n\
-         frontend front\n bind {front}\n default_backend back\nbackend back\n server one {backend}\n"
+         frontend front\n bind {front}{version}\n default_backend back\nbackend back\n server one {backend}\n"
     );
     fs::write(dir.join("haproxy.cfg"), text).expect("our own directory");
     let mut command = Command::new("haproxy");
@@ -57,15 +74,18 @@ fn haproxy(backend: SocketAddr, front: SocketAddr, dir: &Path) -> Command {
     command
 }
 
-type Configure = fn(SocketAddr, SocketAddr, &Path) -> Command;
+type Configure = fn(SocketAddr, SocketAddr, &Path, Speaks) -> Command;
+
+/// Those that may be installed.
+pub(crate) const OTHERS: [(&str, Configure); 2] = [("nginx", nginx), ("haproxy", haproxy)];
 
 /// None where it is not installed.
-fn start(configure: Configure, backend: SocketAddr) -> Option<Other> {
+pub(crate) fn start(configure: Configure, backend: SocketAddr, speaks: Speaks) -> Option<Other> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let address = TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("a free port");
-    let child = configure(backend, address, dir.path())
+    let child = configure(backend, address, dir.path(), speaks)
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -84,13 +104,12 @@ fn start(configure: Configure, backend: SocketAddr) -> Option<Other> {
 #[test]
 #[ignore = "about other servers: see docs/testing.md"]
 fn other_servers() {
-    let others: [(&str, Configure); 2] = [("nginx", nginx), ("haproxy", haproxy)];
     let verbose = std::env::var_os("PASTER_TEST_VERBOSE").is_some();
     let mut table = String::new();
-    for (name, configure) in others {
+    for (name, configure) in OTHERS {
         for (subject, cases) in SUBJECTS {
-            let backend = Backend::start(cases);
-            let Some(other) = start(configure, backend.address) else {
+            let backend = Backend::start(cases.iter().map(Case::script).collect());
+            let Some(other) = start(configure, backend.address, Speaks::Http1) else {
                 table += &format!("{name:10} is not installed\n");
                 break;
             };
@@ -113,6 +132,6 @@ fn other_servers() {
 }
 
 #[expect(clippy::print_stdout, reason = "it is what this is for")]
-fn show(table: &str) {
+pub(crate) fn show(table: &str) {
     println!("{table}");
 }

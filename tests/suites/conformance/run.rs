@@ -47,7 +47,7 @@ pub(super) fn run(
             (!wrong.is_empty()).then(|| (case.name, shown()))
         })
         .collect();
-    for stray in backend.arrived(None) {
+    for stray in backend.arrived("") {
         findings.push((
             "(stray)",
             format!("a request of no case: {}", shown(&stray)),
@@ -75,7 +75,7 @@ fn judge(case: &Case, seen: &Seen, backend: &Backend, measure: Measure) -> Vec<S
         }
         _ => {}
     }
-    let arrived = backend.arrived(Some(case));
+    let arrived = backend.arrived(case.name);
     if case.requests != ANY && arrived.len() != case.requests {
         wrong.push(format!(
             "{} requests arrived, not {}",
@@ -102,7 +102,7 @@ fn judge(case: &Case, seen: &Seen, backend: &Backend, measure: Measure) -> Vec<S
 }
 
 fn describe(case: &Case, seen: &Seen, backend: &Backend, wrong: &[String]) -> String {
-    let arrived = backend.arrived(Some(case));
+    let arrived = backend.arrived(case.name);
     let arrived: Vec<_> = arrived.iter().map(|request| shown(request)).collect();
     format!(
         "{} (RFC {}): {}\n  sent    {}\n  got     {}\n  arrived {}\n",
