@@ -100,6 +100,10 @@ fn close_if_needed(response: &mut Response<ResponseBody>, version: Version, drai
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
+        if version == Version::HTTP_10 {
+            // Else hyper adds `keep-alive` to it for clients that have asked for that.
+            *response.version_mut() = Version::HTTP_10;
+        }
     }
 }
 
