@@ -136,11 +136,15 @@ impl Streams {
         }
     }
 
-    /// A client that asks and does not wait costs work and pays none (CVE-2023-44487).
+    /// A client that asks and does not wait costs work and pays none (CVE-2023-44487). It is asked to go, as it may be
+    /// somebody who looks through a map, and sent away if it goes on: until it has heard us it may still ask.
     fn was_cancelled(&self) {
-        self.cancelled.set(self.cancelled.get() + 1);
-        if self.cancelled.get() > limits::CANCELLED {
+        let cancelled = self.cancelled.get() + 1;
+        self.cancelled.set(cancelled);
+        if cancelled == limits::CANCELLED + 1 {
             tracing::debug!(peer = ?self.client.peer, "too many requests were taken back");
+            self.state.finish();
+        } else if cancelled > 2 * limits::CANCELLED {
             self.state.close();
         }
     }

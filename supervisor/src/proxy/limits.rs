@@ -55,7 +55,8 @@ pub(super) const STREAM_WINDOW: u32 = 256 * 1024;
 pub(super) const CONNECTION_WINDOW: u32 = 1 << 20;
 /// Of an answer, what an HTTP/2 client must take in its time: as much as a frame has.
 pub(super) const STREAM_PIECE: usize = 16 * 1024;
-/// Requests that an HTTP/2 client takes back, beyond those that it waits for, before it is sent away.
+/// Requests that an HTTP/2 client takes back, beyond those that it waits for, before it is asked to go; with twice as
+/// many it is sent away.
 pub(super) const CANCELLED: u32 = 100;
 /// An HTTP/2 client is asked so often whether it is still there …
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(30);

@@ -328,6 +328,35 @@ fn a_reload_says_goodbye_twice_and_finishes_what_came_between() {
 /// What h2 puts into the PING behind its first GOAWAY.
 const SHUTDOWN: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 
+/// As when somebody looks through a map: many requests are of no use any more, one is.
+#[test]
+fn who_changes_its_mind_often_gets_what_it_waits_for() {
+    let address = backend(|asked| {
+        if asked.line.contains("/slow") {
+            std::thread::sleep(Duration::from_secs(4));
+            return asked.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+        asked.is_given_up();
+        false
+    });
+    let paster = front(address, "");
+    let mut client = Raw::open(paster.address());
+    client.get(1, "/slow");
+    let mut stream = 3;
+    while client.seen.goaways.is_empty() {
+        assert!(stream < 1000, "it was not asked to go");
+        client.get(stream, "/tile");
+        // It has reached the server.
+        settle(&mut client, &u64::from(stream).to_be_bytes());
+        client.reset(stream, CANCEL);
+        settle(&mut client, &u64::from(stream + 1).to_be_bytes());
+        stream += 2;
+    }
+    assert_eq!(client.seen.goaway(), Some(NO_ERROR));
+    assert_eq!(client.answer(1).status, Some(200));
+    assert!(client.until(|seen| seen.closed));
+}
+
 #[test]
 fn a_silent_beginning_is_ended() {
     let paster = front(sized(), "head_timeout = 1s\nkeep_alive_timeout = 1s");
