@@ -488,6 +488,6 @@ fn answers_that_are_on_their_way_keep_a_connection_from_being_idle() {
 
 #[test]
 fn many_streams_on_a_slow_line_are_not_taken_for_stuck() {
-    let paster = front(sized(), "write_timeout = 2s");
+    let paster = front(sized(), "write_timeout = 5s");
     take_slowly(&paster, 30, 250_000);
 }
