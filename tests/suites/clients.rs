@@ -216,3 +216,27 @@ fn a_reload_changes_the_limits() {
     paster.command(&["reload"]).succeeded();
     assert_eq!(status(&paster, &[long.as_bytes()]), 200);
 }
+
+#[test]
+fn a_server_elsewhere_that_is_down_is_not_waited_for_again_and_again() {
+    let address = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port");
+    let paster = front(address, "queue_timeout = 1s");
+    paster.expect_log("the proxy cannot connect to a worker");
+    let waited = paster.get("/");
+    assert_eq!(waited.status, 503);
+    assert!(waited.text().contains("became free in time"), "{waited:?}");
+    for _ in 0..3 {
+        let refused = paster.get("/");
+        assert_eq!(refused.status, 503);
+        assert!(refused.text().contains("cannot be reached"), "{refused:?}");
+    }
+    let listener = TcpListener::bind(address).expect("it was free");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || serve(stream, &ok));
+        }
+    });
+    paster.wait_for("it is tried again", || paster.get("/").status == 200);
+}

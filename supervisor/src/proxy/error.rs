@@ -58,6 +58,9 @@ pub(super) enum ProxyError {
     },
     #[error("the application fails to start")]
     Failed { retry_after_s: u64 },
+    /// It runs elsewhere, and nobody answers there.
+    #[error("the application cannot be reached")]
+    Unreachable,
     /// It was in flight when workers died, several times in a row.
     #[error("this request is refused for a while")]
     Deadly { retry_after_s: u64, deaths: u32 },
@@ -113,6 +116,7 @@ impl ProxyError {
             | Self::BodyNotKept
             | Self::FileUnavailable
             | Self::QueueFull
+            | Self::Unreachable
             | Self::QueueTimeout => StatusCode::SERVICE_UNAVAILABLE,
             Self::WorkerGone | Self::BadAnswer => StatusCode::BAD_GATEWAY,
             Self::WorkerLate => StatusCode::GATEWAY_TIMEOUT,
@@ -122,9 +126,11 @@ impl ProxyError {
     /// Seconds after which it makes sense to try again.
     pub(super) fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::QueueFull | Self::QueueTimeout | Self::BodyNotKept | Self::FileUnavailable => {
-                Some(RETRY_SOON)
-            }
+            Self::QueueFull
+            | Self::QueueTimeout
+            | Self::Unreachable
+            | Self::BodyNotKept
+            | Self::FileUnavailable => Some(RETRY_SOON),
             Self::Failed { retry_after_s }
             | Self::Deadly { retry_after_s, .. }
             | Self::Maintenance { retry_after_s, .. } => Some((*retry_after_s).max(RETRY_SOON)),

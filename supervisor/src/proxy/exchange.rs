@@ -23,7 +23,7 @@ use tokio::time::Instant;
 /// Waits for a worker of `app`. None: the table has changed, look at it again.
 ///
 /// # Errors
-/// The refusals of a stopped or failed app, and of a queue that is full or too slow.
+/// The refusals of a stopped, failed or unreachable app, and of a queue that is full or too slow.
 pub(super) async fn acquire(
     thread: &Thread,
     app: &Arc<App>,
@@ -45,6 +45,9 @@ pub(super) async fn acquire(
         && let Some(lease) = app.pick()
     {
         return Ok(Some(lease));
+    }
+    if app.is_down() {
+        return Err(ProxyError::Unreachable);
     }
     let mut ticket = match app.queue.enter(app) {
         Ok(ticket) => ticket,
@@ -235,6 +238,7 @@ async fn not_connected(thread: &Rc<Thread>, upstream: &Arc<Upstream>, error: Con
     match error {
         ConnectError::Busy => tokio::time::sleep(limits::BACKLOG_PAUSE).await,
         ConnectError::Unreachable(error) => {
+            upstream.was_unreachable();
             if suspect(upstream) {
                 thread.shared.outbox.tell_if_room(FromProxy::Unreachable {
                     worker: upstream.id(),

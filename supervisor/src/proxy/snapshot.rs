@@ -55,6 +55,13 @@ impl App {
         self.workers.iter().any(|known| known.id() == worker)
     }
 
+    /// It runs elsewhere, and has not been reached for as long as a request may wait for it.
+    pub(super) fn is_down(&self) -> bool {
+        let after = self.spec.queue_timeout_ms;
+        let mut workers = self.workers.iter();
+        !self.workers.is_empty() && workers.all(|worker| worker.is_down(after))
+    }
+
     /// The free worker with the least in flight; among equals each in turn.
     pub(super) fn pick(&self) -> Option<Lease> {
         if let [only] = self.workers.as_slice() {

@@ -34,6 +34,8 @@ pub(super) struct Upstream {
     suspect_until: AtomicU64,
     pub(super) worker: Worker,
     pub(super) queue: Arc<AppQueue>,
+    /// Milliseconds on the process clock since which no connection came about; 0: it has answered since.
+    unreachable_since: AtomicU64,
     /// The second of the process clock in which a request was last lost, and how many in it: `second * LOSSES + count`.
     losses: AtomicU64,
     outbox: Outbox,
@@ -48,6 +50,7 @@ impl Upstream {
             word: AtomicU64::new(0),
             limit,
             suspect_until: AtomicU64::new(0),
+            unreachable_since: AtomicU64::new(0),
             losses: AtomicU64::new(0),
             outbox,
         }
@@ -109,7 +112,23 @@ impl Upstream {
     pub(super) fn trust(&self) {
         if self.suspect_until.load(Ordering::Relaxed) != 0 {
             self.suspect_until.store(0, Ordering::SeqCst);
+            self.unreachable_since.store(0, Ordering::SeqCst);
         }
+    }
+
+    /// No connection came about.
+    pub(super) fn was_unreachable(&self) {
+        let now = super::clock::now_ms();
+        let since = &self.unreachable_since;
+        // Later ones say nothing new.
+        let _ = since.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// It runs elsewhere, so nobody here starts it again, and could not be reached for `after_ms`; nor is it time for the next try.
+    pub(super) fn is_down(&self, after_ms: u64) -> bool {
+        let since = self.unreachable_since.load(Ordering::SeqCst);
+        let down = since != 0 && super::clock::now_ms().saturating_sub(since) >= after_ms;
+        down && self.worker.pid == 0 && self.is_suspect()
     }
 
     /// It has left a request without a complete answer: perhaps it has died. A server that closes every connection cannot
@@ -192,6 +211,26 @@ mod tests {
             .try_iter()
             .filter(|event| matches!(event, Event::Tell(FromProxy::Drained { worker: 7 })))
             .count()
+    }
+
+    #[test]
+    fn a_server_elsewhere_is_down_until_it_answers() {
+        let (ours, _events) = upstream(1);
+        let mut worker = ours.worker.clone();
+        worker.pid = 0;
+        let theirs = Upstream::new(worker, Arc::default(), ours.outbox.clone());
+        for upstream in [&*ours, &theirs] {
+            assert!(!upstream.is_down(0));
+            upstream.was_unreachable();
+            upstream.suspect(60_000);
+        }
+        assert!(theirs.is_down(0));
+        assert!(!theirs.is_down(60_000), "not for long enough");
+        assert!(!ours.is_down(0), "it is started again");
+        theirs.trust();
+        assert!(!theirs.is_down(0));
+        theirs.was_unreachable();
+        assert!(!theirs.is_down(0), "it may be tried");
     }
 
     #[test]
