@@ -14,9 +14,10 @@ use hyper_util::rt::TokioIo;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 
 /// A connection to a worker, either lent to a request or idle in the pool.
 #[derive(Debug)]
@@ -159,9 +160,47 @@ async fn open(address: &WorkerAddress) -> io::Result<Socket> {
     match address {
         WorkerAddress::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
         WorkerAddress::Tcp(address) => {
-            let stream = TcpStream::connect(address.as_str()).await?;
+            let addresses: Vec<SocketAddr> = lookup_host(address.as_str()).await?.collect();
+            let stream = first_of(&addresses).await?;
             stream.set_nodelay(true)?;
             Ok(Socket::Tcp(stream))
         }
+    }
+}
+
+/// A connection to the first address where there is somebody. Each has its share of the time: one that is silent, as behind a
+/// firewall, leaves some to the others.
+async fn first_of(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let share = limits::CONNECT / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    let mut failed = io::ErrorKind::NotFound.into();
+    for address in addresses {
+        match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failed = error,
+            Err(_) => failed = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{Backlog, listen};
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_leaves_time_to_the_next() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // Its queue is full when one has come.
+        listen(&silent, Backlog::new(0).unwrap()).unwrap();
+        let full = silent.local_addr().unwrap();
+        let _first = TcpStream::connect(full).await.unwrap();
+        let good = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addresses = [full, good.local_addr().unwrap()];
+        let stream = tokio::time::timeout(limits::CONNECT, first_of(&addresses)).await;
+        assert_eq!(stream.unwrap().unwrap().peer_addr().unwrap(), addresses[1]);
+        let none = first_of(&[full]).await;
+        assert_eq!(none.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(first_of(&[]).await.is_err());
     }
 }
