@@ -1,30 +1,31 @@
 //! All of planning together: a configuration in, a plan out, or every problem that it has.
 
-use super::confined::{self, Asking};
-use super::cut::{self, Cutting, Options, Piece, Work};
+mod app;
+mod files;
+mod filtered;
+mod servers;
+
+use super::cut::{self, Cutting, Options};
 use super::domains;
 use super::error_pages;
 use super::identity::{Accounts, System};
-use super::listen::{Listening, listening, without_server};
+use super::listen::Listening;
 use super::log;
 use super::loggers::Loggers;
 use super::sections;
-use super::settings::{Policy, Sheet};
-use super::spec::{AppKind, AppSpec, Cut, Plan, Settings};
-use super::static_files;
+use super::settings::Sheet;
+use super::spec::{AppSpec, Plan, Settings};
 use super::units::switch;
 use crate::config::document::{Document, Documents};
 use crate::config::problem::{Place, Problem};
-use crate::config::python::{self, Environments, Machine};
-use crate::config::server_types;
-use crate::config::tree::{Conf, Node, ObjectType, Parts};
+use crate::config::python::{Environments, Machine};
+use crate::config::tree::{Conf, Node};
 use crate::config::{Kind, Query, Resolved, resolve, uri};
 use crate::confine::probe::Here;
 use crate::confine::verdict::Kernel;
 use crate::router::answers::{Answers, Page};
-use crate::router::message::{Handover, Sendfile, StaticFiles};
 use indexmap::IndexSet;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -235,89 +236,6 @@ impl Builder<'_> {
         }
     }
 
-    /// Where to listen. None with a problem pushed, or where the file itself
-    /// cannot be read.
-    fn server(&mut self, document: Option<&Document>) -> Option<Listening> {
-        if let Some(name) = &self.request.server {
-            if !server_types().any(|known| known == name) {
-                let known: Vec<&str> = server_types().collect();
-                let problem =
-                    Problem::new("LookupError", format!("there is no server type `{name}`"));
-                let hint = format!("egg:PasteScript has {}", known.join(", "));
-                self.problems.push(problem.hint(hint));
-                return None;
-            }
-            let query = Query {
-                uri: format!("egg:PasteScript#{name}"),
-                ..self.request.query(Kind::Server, None)
-            };
-            return self.listen_as(&query);
-        }
-        let explicit = self.request.server_name.is_some() || self.request.config.contains('#');
-        let Some(document) = document else {
-            return Some(without_server(&self.request.passed));
-        };
-        let is_main = |name: &str| {
-            name.split_once(':')
-                .is_some_and(|(kind, name)| kind == "server" && name.trim() == "main")
-        };
-        if !explicit
-            && !document
-                .sections
-                .iter()
-                .any(|section| is_main(&section.name))
-        {
-            let passed = &self.request.passed;
-            if passed.is_empty() {
-                self.warnings.push(
-                    Problem::new(
-                        "Warning",
-                        "there is no [server:main]: paster listens on 127.0.0.1:8080",
-                    )
-                    .hint("add [server:main] with `use = egg:Paste#http`, `host` and `port`"),
-                );
-            }
-            return Some(without_server(passed));
-        }
-        let name = self.request.server_name.as_ref();
-        self.listen_as(&self.request.query(Kind::Server, name))
-    }
-
-    /// Where the server that `query` names would listen.
-    fn listen_as(&mut self, query: &Query) -> Option<Listening> {
-        let server = self.resolve(query)?;
-        let place = |key: &str| {
-            let line = server
-                .document
-                .option(&server.node.origin.section, key)?
-                .line;
-            (server.document.path == server.node.origin.file).then(|| Place {
-                file: server.document.path.clone(),
-                line,
-            })
-        };
-        let read = listening(&server.node, &place)
-            .map_err(|problems| self.problems.extend(problems))
-            .ok();
-        if let Some(listening) = &read {
-            self.warnings.extend(listening.warnings.iter().cloned());
-        }
-        read
-    }
-
-    /// What the served section says, with the addresses of all `servers`. None with a problem pushed.
-    fn all_servers(&mut self, first: Listening, sheet: &Sheet) -> Option<Listening> {
-        let mut all = vec![first];
-        for name in &sheet.site().servers {
-            let query = self.request.query(Kind::Server, Some(name));
-            all.push(self.listen_as(&query)?);
-        }
-        let joined = Listening::join(all, sheet.site().trusted_proxy.clone());
-        joined
-            .map_err(|problems| self.problems.extend(problems))
-            .ok()
-    }
-
     fn sheet(&mut self, document: &Document, listening: Option<&Listening>, here: &Path) -> Sheet {
         let mut defaults = Settings::default();
         if let Some(listening) = listening {
@@ -344,259 +262,8 @@ impl Builder<'_> {
             .ok()
     }
 
-    fn app(
-        &mut self,
-        piece: Piece,
-        policy: Policy,
-        here: &Path,
-        logging: Option<&Loggers>,
-        cuts: &mut [Cut],
-    ) -> AppSpec {
-        let Piece {
-            name,
-            node,
-            origin,
-            work,
-            mounts,
-        } = piece;
-        let node = match work {
-            Work::Python => self.filtered(node, &policy),
-            Work::Exec { .. } | Work::Upstream { .. } => node,
-        };
-        let debug = debug(&node.global_conf);
-        self.look_at_sendfile(&name, &policy);
-        let place = policy.places.get("error_pages");
-        self.read_pages(&policy.settings.answers, place);
-        let other = if policy.strip_prefix {
-            Handover::Strip
-        } else {
-            Handover::Keep
-        };
-        let files = matches!(work, Work::Python) && static_files::is_one(&node);
-        let files = files.then(|| self.files(&name, &node, &policy, cuts));
-        let (kind, handover) = match work {
-            Work::Python if let Some(Some(files)) = files => (AppKind::Static(files), other),
-            Work::Python => {
-                self.look_for_paste(&node, &policy, here);
-                let kind = AppKind::Python {
-                    interpreter: self.interpreter(&name, &policy, here),
-                    python_path: python_path(&node, here),
-                    logging: logging.cloned(),
-                    tree: Box::new(node),
-                };
-                (kind, Handover::Environ)
-            }
-            Work::Exec { argv } => {
-                argv.first()
-                    .into_iter()
-                    .for_each(|program| self.look_for(program, &node));
-                (
-                    AppKind::Exec {
-                        argv,
-                        node: Box::new(node),
-                    },
-                    other,
-                )
-            }
-            Work::Upstream { address } => (AppKind::Upstream { address }, other),
-        };
-        if let (AppKind::Exec { .. } | AppKind::Upstream { .. } | AppKind::Static(_), Some(place)) =
-            (&kind, &policy.own_preload)
-        {
-            let message =
-                format!("app `{name}` is not run by paster's Python host: `preload` cannot be had");
-            let hint = "remove it; in [isolate] it is for the Python apps alone";
-            let problem = Problem::new("SettingError", message);
-            self.problems
-                .push(problem.at(&place.file, place.line).hint(hint));
-        }
-        if handover != Handover::Environ
-            && policy.own.contains("filters")
-            && let (false, Some(place)) = (
-                policy.settings.filters.is_empty(),
-                policy.places.get("filters"),
-            )
-        {
-            let message =
-                format!("app `{name}` is no Python app: `filters` cannot stand around it");
-            let hint = "remove it; in [isolate] it is for the Python apps alone";
-            let problem = Problem::new("SettingError", message);
-            self.problems
-                .push(problem.at(&place.file, place.line).hint(hint));
-        }
-        let asking = Asking {
-            app: &name,
-            policy: &policy,
-            kind: &kind,
-            here,
-            root: policy
-                .settings
-                .user
-                .as_ref()
-                .map_or(self.accounts.own().uid, |user| user.uid)
-                == 0,
-        };
-        let confined =
-            confined::confine(&asking, self.kernel, &mut self.problems, &mut self.warnings);
-        AppSpec {
-            name,
-            origin,
-            kind,
-            mounts,
-            handover,
-            settings: policy.settings,
-            confined,
-            debug,
-        }
-    }
-
-    /// A pipeline of `filters` with the app at its end, if there are any.
-    fn filtered(&mut self, app: Node, policy: &Policy) -> Node {
-        let mut filters = Vec::new();
-        for name in &policy.settings.filters {
-            let before = self.problems.len();
-            let found = self.resolve(&self.request.query(Kind::Filter, Some(name)));
-            filters.extend(found.map(|found| found.node));
-            let place = policy.places.get("filters");
-            for problem in &mut self.problems[before..] {
-                problem.message = format!("`filters` names `{name}`: {}", problem.message);
-                if problem.place.is_none() {
-                    problem.place = place.cloned();
-                }
-            }
-        }
-        if filters.is_empty() {
-            return app;
-        }
-        Node {
-            object_type: ObjectType::Pipeline,
-            protocol: None,
-            factory: None,
-            loader: app.loader.clone(),
-            global_conf: app.global_conf.clone(),
-            local_conf: Conf::new(),
-            origin: app.origin.clone(),
-            parts: Parts::Pipeline {
-                filters,
-                app: Box::new(app),
-            },
-        }
-    }
-
-    /// The files that the proxy serves in place of this app, if it may. Either way `cuts` says so.
-    fn files(
-        &mut self,
-        app: &str,
-        node: &Node,
-        policy: &Policy,
-        cuts: &mut [Cut],
-    ) -> Option<StaticFiles> {
-        let start = policy.settings.directory.as_ref();
-        let start = start.unwrap_or(&self.request.relative_to);
-        let files = static_files::for_the_proxy(node, policy, start, self.accounts);
-        let why = match &files {
-            Ok(_) => "static files: the proxy serves them itself".to_owned(),
-            Err(why) => format!("static files, but for a worker: {why}"),
-        };
-        let own = |cut: &&mut Cut| cut.app.as_deref() == Some(app);
-        cuts.iter_mut()
-            .filter(own)
-            .for_each(|cut| cut.why.clone_from(&why));
-        if let Ok(StaticFiles { root, .. }) = &files
-            && !root.is_dir()
-        {
-            let message = format!(
-                "there is no directory {}, which app `{app}` serves",
-                root.display()
-            );
-            let line = node.origin.line;
-            let warning = Problem::new("Warning", message).at(&node.origin.file, line);
-            let hint =
-                "make it, or correct `document_root`; until then there is nothing to be found";
-            self.warnings.push(warning.hint(hint));
-        }
-        files.ok()
-    }
-
-    /// Only the proxy serves files without Paste.
-    fn look_for_paste(&mut self, node: &Node, policy: &Policy, here: &Path) {
-        let Some(files) = static_files::first_for_python(node) else {
-            return;
-        };
-        let python = policy
-            .python
-            .as_ref()
-            .map(|python| python.to_string_lossy());
-        let path = self.environments.search_path(python.as_deref(), here);
-        if let Err(problem) = path.has("Paste") {
-            let place = (&files.origin.file, files.origin.factory_line);
-            self.problems.push(problem.at(place.0, place.1));
-        }
-    }
-
-    /// Warns of directories whose files cannot be sent; they may still be made or opened before the start.
-    fn look_at_sendfile(&mut self, app: &str, policy: &Policy) {
-        for Sendfile { directory, .. } in &policy.settings.sendfile {
-            let told = match static_files::is_open_to_the_proxy(directory, self.accounts) {
-                _ if !directory.is_dir() => Some((
-                    format!(
-                        "there is no directory {}, which `sendfile` of app `{app}` names",
-                        directory.display()
-                    ),
-                    "make it, or correct `sendfile`",
-                )),
-                Ok(()) => None,
-                Err(why) => Some((
-                    format!("files that app `{app}` names cannot be sent: {why}"),
-                    "let others search it, and read what is in it",
-                )),
-            };
-            if let Some((message, hint)) = told {
-                let warning = Problem::new("Warning", message).hint(hint);
-                self.warnings.push(match policy.places.get("sendfile") {
-                    Some(place) => warning.at(&place.file, place.line),
-                    None => warning,
-                });
-            }
-        }
-    }
-
     fn read_pages(&mut self, answers: &Answers, place: Option<&Place>) {
         error_pages::read(&answers.pages, &mut self.pages, place, &mut self.problems);
-    }
-
-    /// Warns of a program that is not there; it may still be built or mounted before the start.
-    fn look_for(&mut self, program: &str, node: &Node) {
-        if program.contains('/') && !program.contains('{') && !Path::new(program).is_file() {
-            let warning = Problem::new("Warning", format!("there is no program {program}"))
-                .at(&node.origin.file, node.origin.factory_line)
-                .hint("build it, or correct the path; relative ones start at the directory of the INI file");
-            self.warnings.push(warning);
-        }
-    }
-
-    fn interpreter(&mut self, app: &str, policy: &Policy, here: &Path) -> PathBuf {
-        let written = policy
-            .python
-            .as_ref()
-            .map(|python| python.to_string_lossy());
-        let found = python::interpreter(written.as_deref(), here).program;
-        if !found.is_file() {
-            let message = format!(
-                "app `{app}` has no Python interpreter: there is no {}",
-                found.display()
-            );
-            let hint = "install one, or name it with `python` in [isolate]";
-            match written {
-                Some(_) => self
-                    .problems
-                    .push(Problem::new("SettingError", message).hint(hint)),
-                None => self
-                    .warnings
-                    .push(Problem::new("Warning", message).hint(hint)),
-            }
-        }
-        found
     }
 }
 
@@ -619,28 +286,4 @@ fn debug(globals: &Conf) -> bool {
     globals
         .get("debug")
         .is_some_and(|text| switch(text) == Ok(true))
-}
-
-/// The directories of the INI files that a tree comes from, the served one first.
-fn python_path(node: &Node, here: &Path) -> Vec<PathBuf> {
-    let mut files = BTreeSet::new();
-    files_of(node, &mut files);
-    let others = files
-        .into_iter()
-        .filter_map(Path::parent)
-        .filter(|directory| *directory != here);
-    let mut path = vec![here.to_owned()];
-    for directory in others.filter(|directory| directory.is_absolute()) {
-        if !path.iter().any(|known| known == directory) {
-            path.push(directory.to_owned());
-        }
-    }
-    path
-}
-
-fn files_of<'n>(node: &'n Node, files: &mut BTreeSet<&'n Path>) {
-    files.insert(&node.origin.file);
-    for child in cut::children(node) {
-        files_of(child, files);
-    }
 }
