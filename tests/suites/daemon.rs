@@ -5,6 +5,7 @@ use crate::harness::{DEADLINE, Paster, Site, Status, http::Connection, poll, pro
 use nix::sys::signal::Signal;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -529,6 +530,31 @@ fn with_user_everything_but_the_binding_is_done_as_that_user() {
     service.call(&["--daemon"]).succeeded();
     service.call(&["stop"]).succeeded();
     service.call(&words).succeeded();
+}
+
+#[test]
+fn files_that_only_the_user_to_become_may_see_are_served_without_paste() {
+    if !nix::unistd::geteuid().is_root() {
+        report("skipped: this needs root");
+        return;
+    }
+    const USER: u32 = 47_110;
+    let site = Site::new().file("var/page.txt", "seen").ini(
+        "[server:main]\nuse = egg:Paste#http\nhost = 127.0.0.1\nport = 0\n\n[app:main]\nuse = egg:Paste#static\n\
+         document_root = %(here)s/var\n\n[isolate]\npython = %(here)s/no-python\n",
+    );
+    let var = site.path("var");
+    for path in [&var, &var.join("page.txt")] {
+        std::os::unix::fs::chown(path, Some(USER), None).expect("root may");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).expect("root may");
+    }
+    let mut service = Service::new(site);
+    let user = USER.to_string();
+    let files = ["--pid-file", "var/pid", "--log-file", "var/log"];
+    service
+        .call(&[&["start", "--user", &user], &files[..]].concat())
+        .succeeded();
+    assert_eq!(service.get("/page.txt"), "seen");
 }
 
 #[test]

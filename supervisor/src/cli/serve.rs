@@ -117,6 +117,7 @@ impl<'a> Given<'a> {
         // Absolute, because commands are told where it is.
         let state_dir = statedir::locate(&path, args.state_dir.as_deref(), uid);
         let state_dir = std::path::absolute(&state_dir).unwrap_or(state_dir);
+        request.identity.clone_from(&identity);
         let request = Arc::new(request);
         let planned = request.clone();
         let serve = Serve {

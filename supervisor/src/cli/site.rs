@@ -21,6 +21,7 @@ pub(crate) fn request(args: &ConfigArgs, isolate: bool) -> Result<PlanRequest, S
         server: None,
         global_conf,
         isolate,
+        identity: None,
         passed: Vec::new(),
         relative_to: std::env::current_dir()
             .map_err(|error| format!("no current directory: {error}"))?,

@@ -8,13 +8,13 @@ mod servers;
 use super::cut::{self, Cutting, Options};
 use super::domains;
 use super::error_pages;
-use super::identity::{Accounts, System};
+use super::identity::{Accounts, Becoming, System};
 use super::listen::Listening;
 use super::log;
 use super::loggers::Loggers;
 use super::sections;
 use super::settings::Sheet;
-use super::spec::{AppSpec, Plan, Settings};
+use super::spec::{AppSpec, Plan, Settings, User};
 use super::units::switch;
 use crate::config::document::{Document, Documents};
 use crate::config::problem::{Place, Problem};
@@ -44,6 +44,8 @@ pub struct PlanRequest {
     pub global_conf: Conf,
     /// Without it the whole tree is one app.
     pub isolate: bool,
+    /// Whom paster is to become when the addresses are bound: planned as for that user, whoever plans.
+    pub identity: Option<User>,
     /// Names of listening sockets that were passed to us; used where no server section says where to listen.
     pub passed: Vec<String>,
     /// Working directory; absolute.
@@ -65,6 +67,7 @@ impl PlanRequest {
             server: None,
             global_conf: Conf::new(),
             isolate: true,
+            identity: None,
             passed: Vec::new(),
             relative_to,
         })
@@ -86,7 +89,11 @@ impl PlanRequest {
 /// # Errors
 /// All problems of the server, the app and the settings, in this order, each once; never empty.
 pub fn build(request: &PlanRequest) -> Result<Plan, Vec<Problem>> {
-    build_with(request, &Machine::default(), &System, &Here::default())
+    let becoming = request.identity.as_ref().map(Becoming);
+    let accounts = becoming
+        .as_ref()
+        .map_or(&System as &dyn Accounts, |user| user);
+    build_with(request, &Machine::default(), accounts, &Here::default())
 }
 
 /// [`build`] with the machine's answers given.

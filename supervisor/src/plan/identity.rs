@@ -129,6 +129,24 @@ impl Accounts for System {
     }
 }
 
+/// The accounts of this machine for a paster that will be this user.
+#[derive(Debug, Clone, Copy)]
+pub struct Becoming<'a>(pub &'a User);
+
+impl Accounts for Becoming<'_> {
+    fn own(&self) -> User {
+        self.0.clone()
+    }
+
+    fn user(&self, name: &str) -> Option<User> {
+        System.user(name)
+    }
+
+    fn group(&self, name: &str) -> Option<u32> {
+        System.group(name)
+    }
+}
+
 fn account(found: nix::Result<Option<unistd::User>>) -> Option<User> {
     let user = found.ok().flatten()?;
     let own = vec![user.gid];

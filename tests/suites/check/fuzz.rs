@@ -30,6 +30,7 @@ fn plan(bytes: &[u8], isolate: bool) {
         server_name: None,
         global_conf: Default::default(),
         isolate,
+        identity: None,
         passed: Vec::new(),
         server: None,
         relative_to: dir.path().to_owned(),
