@@ -4,10 +4,9 @@ use super::args::StatsArgs;
 use super::check::json;
 use super::exit::Exit;
 use super::problems::printable;
-use super::{outcome, output, remote, units};
+use super::{outcome, output, remote, table, units};
 use crate::control::protocol::{Answer, AppStatus, Command, Status, WithoutApp};
 use crate::control::traffic::TrafficStatus;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
 /// Version of the JSON form; fields are only ever added.
@@ -93,30 +92,12 @@ fn stats<'a>(status: &Status, apps: &[&'a AppStatus], others: Option<&'a Without
     }
 }
 
-/// No line ends with a space.
 fn render(apps: &[&AppStatus], others: Option<&WithoutApp>) -> String {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(HEADER);
-    for app in apps {
-        table.add_row(row(&app.name, app.requests, app.queued, &app.traffic));
-    }
-    if let Some(others) = others {
-        table.add_row(row(NO_APP, others.requests, 0, &others.traffic));
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    let lines: Vec<String> = table
-        .lines()
-        .map(|line| line.trim_end().to_owned())
-        .collect();
-    printable(&lines.join("\n"))
+    let apps = apps
+        .iter()
+        .map(|app| row(&app.name, app.requests, app.queued, &app.traffic));
+    let others = others.map(|others| row(NO_APP, others.requests, 0, &others.traffic));
+    table::headed(HEADER, 1, apps.chain(others))
 }
 
 fn row(name: &str, requests: u64, queued: u64, traffic: &TrafficStatus) -> [String; HEADER.len()] {

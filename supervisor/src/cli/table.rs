@@ -1,30 +1,60 @@
 //! Aligned columns without borders.
 
-use comfy_table::{ContentArrangement, Table, presets};
+use super::problems::printable;
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// Lays out rows in columns, each line indented by two spaces; no line ends with a space.
 pub(crate) fn columns<R>(rows: impl IntoIterator<Item = R>) -> String
 where
     R: IntoIterator<Item = String>,
 {
+    let mut table = bare();
+    for row in rows {
+        table.add_row(
+            row.into_iter()
+                .map(|cell| printable(&cell).replace('\n', " ")),
+        );
+    }
+    let lines: Vec<String> = lines(table)
+        .into_iter()
+        .map(|line| format!("  {line}"))
+        .collect();
+    lines.join("\n")
+}
+
+/// Lays out rows below a head; the columns from number `numbers` on (from 0) are numbers. No line ends with a space.
+pub(crate) fn headed<const N: usize>(
+    head: [&str; N],
+    numbers: usize,
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut table = bare();
+    table.set_header(head);
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(numbers) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    printable(&lines(table).join("\n"))
+}
+
+fn bare() -> Table {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled);
-    for row in rows {
-        table.add_row(
-            row.into_iter()
-                .map(|cell| super::problems::printable(&cell).replace('\n', " ")),
-        );
-    }
+    table
+}
+
+fn lines(mut table: Table) -> Vec<String> {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    let lines: Vec<String> = table
+    table
         .lines()
-        .map(|line| format!("  {}", line.trim_end()))
-        .collect();
-    lines.join("\n")
+        .map(|line| line.trim_end().to_owned())
+        .collect()
 }
 
 #[cfg(test)]

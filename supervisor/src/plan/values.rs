@@ -147,7 +147,7 @@ pub(super) fn patterns(text: &str, here: &Path) -> Result<Vec<String>, String> {
 pub(super) fn show_patterns(patterns: &[String]) -> String {
     let word = |pattern: &String| match shlex::split(pattern) {
         Some(words) if words == [pattern.as_str()] => pattern.clone(),
-        _ => shlex::try_quote(pattern).map_or_else(|_| pattern.clone(), |quoted| quoted.into()),
+        _ => quoted(pattern),
     };
     match patterns {
         [] => "(nothing)".to_owned(),
@@ -283,14 +283,32 @@ pub(super) fn show_cpus(thousandths: u32) -> String {
 /// Paths as words, split as a shell does; `off` alone for none. Relative ones start at `here`.
 pub(super) fn paths(text: &str, here: &Path) -> Result<Vec<PathBuf>, String> {
     let expected = "expected paths; one with spaces is written \"/a b\"";
-    let words = shlex::split(text).ok_or_else(|| format!("{expected}; a quote is not closed"))?;
-    if words == ["off"] {
-        return Ok(Vec::new());
-    }
-    if words.is_empty() {
-        return Err(format!("{expected}, or `off`"));
-    }
+    let words = words_or_off(text, expected)?;
     words.iter().map(|word| path(word, here)).collect()
+}
+
+/// Words, split as a shell does; none for `off` alone.
+fn words_or_off(text: &str, expected: &str) -> Result<Vec<String>, String> {
+    let words = shlex::split(text).ok_or_else(|| format!("{expected}; a quote is not closed"))?;
+    match words.as_slice() {
+        [] => Err(format!("{expected}, or `off`")),
+        [word] if word == "off" => Ok(Vec::new()),
+        _ => Ok(words),
+    }
+}
+
+/// As [`words_or_off`] reads them.
+fn show_words(words: impl IntoIterator<Item = String>) -> String {
+    let words: Vec<String> = words.into_iter().map(|word| quoted(&word)).collect();
+    match words.is_empty() {
+        true => "off".to_owned(),
+        false => words.join(" "),
+    }
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| word.to_owned(), |quoted| quoted.into_owned())
 }
 
 /// `off`, `stdout` or the file.
@@ -304,17 +322,7 @@ pub(super) fn show_access_log(log: &AccessLog) -> String {
 
 /// As [`paths`] reads them.
 pub(super) fn show_paths(paths: &[PathBuf]) -> String {
-    let words: Vec<String> = paths
-        .iter()
-        .map(|path| {
-            let path = path.to_string_lossy();
-            shlex::try_quote(&path).map_or_else(|_| path.to_string(), |quoted| quoted.into_owned())
-        })
-        .collect();
-    match words.is_empty() {
-        true => "off".to_owned(),
-        false => words.join(" "),
-    }
+    show_words(paths.iter().map(|path| path.to_string_lossy().into_owned()))
 }
 
 /// Without `.` and `..`, by the text alone, as `os.path.abspath` has it.
@@ -336,13 +344,7 @@ pub(super) fn normal(path: &Path) -> PathBuf {
 pub(super) fn sendfile(text: &str, here: &Path) -> Result<Vec<Sendfile>, String> {
     let expected =
         "expected directories, or `/PREFIX/=DIRECTORY`; one with spaces is written \"/a b\"";
-    let words = shlex::split(text).ok_or_else(|| format!("{expected}; a quote is not closed"))?;
-    if words == ["off"] {
-        return Ok(Vec::new());
-    }
-    if words.is_empty() {
-        return Err(format!("{expected}, or `off`"));
-    }
+    let words = words_or_off(text, expected)?;
     let entry = |word: &String| {
         let (prefix, directory) = match word.split_once('=') {
             Some((prefix, _)) if !prefix.starts_with('/') => {
@@ -363,14 +365,10 @@ pub(super) fn sendfile(text: &str, here: &Path) -> Result<Vec<Sendfile>, String>
 pub(super) fn show_sendfile(entries: &[Sendfile]) -> String {
     let word = |entry: &Sendfile| {
         let directory = entry.directory.display();
-        let text = match &entry.prefix {
+        match &entry.prefix {
             Some(prefix) => format!("{prefix}={directory}"),
             None => directory.to_string(),
-        };
-        shlex::try_quote(&text).map_or_else(|_| text.clone(), |quoted| quoted.into_owned())
+        }
     };
-    match entries {
-        [] => "off".to_owned(),
-        entries => entries.iter().map(word).collect::<Vec<_>>().join(" "),
-    }
+    show_words(entries.iter().map(word))
 }

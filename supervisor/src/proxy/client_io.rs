@@ -148,7 +148,7 @@ impl<S: ClientStream> ClientIo<S> {
                 _ => {}
             }
         }
-        note_write(&self.state, &outcome);
+        self.state.note_write(&outcome);
         if outcome.is_ready() {
             // The final answer may be waiting for this.
             self.state.wake();
@@ -255,7 +255,7 @@ impl<S: ClientStream> AsyncWrite for ClientIo<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = this.poll_write_next(cx, data);
-        note_write(&this.state, &result);
+        this.state.note_write(&result);
         result
     }
 
@@ -291,12 +291,5 @@ impl<S: ClientStream> AsyncWrite for ClientIo<S> {
             }
         }
         this.poll_linger(cx)
-    }
-}
-
-fn note_write(state: &ConnectionState, result: &Poll<io::Result<usize>>) {
-    match result {
-        Poll::Pending => state.write_blocks(),
-        Poll::Ready(_) => state.write_progress(),
     }
 }

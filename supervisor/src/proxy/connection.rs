@@ -11,6 +11,7 @@ use super::interim::Interim;
 use super::limits;
 use crate::router::limits::ClientLimits;
 use http::{HeaderMap, StatusCode};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
@@ -266,6 +267,14 @@ impl ConnectionState {
     /// Milliseconds on the clock of the thread.
     pub(super) fn now(&self) -> u64 {
         self.clock.now()
+    }
+
+    /// A write has ended so, or waits.
+    pub(super) fn note_write(&self, result: &Poll<io::Result<usize>>) {
+        match result {
+            Poll::Pending => self.write_blocks(),
+            Poll::Ready(_) => self.write_progress(),
+        }
     }
 
     pub(super) fn write_progress(&self) {

@@ -36,16 +36,12 @@ impl<S> Wire<S> {
     }
 
     fn note_write(&mut self, result: &Poll<io::Result<usize>>) {
-        match result {
-            Poll::Pending => self.state.write_blocks(),
-            Poll::Ready(Err(_)) => self.state.write_progress(),
-            Poll::Ready(Ok(bytes)) => {
-                self.state.write_progress();
-                self.toll.sent(*bytes);
-                if *bytes > PART && self.state.phase() == Phase::Idle {
-                    // Its stream is over for hyper, but the client still waits for the end.
-                    self.state.enter(Phase::Idle);
-                }
+        self.state.note_write(result);
+        if let Poll::Ready(Ok(bytes)) = result {
+            self.toll.sent(*bytes);
+            if *bytes > PART && self.state.phase() == Phase::Idle {
+                // Its stream is over for hyper, but the client still waits for the end.
+                self.state.enter(Phase::Idle);
             }
         }
     }

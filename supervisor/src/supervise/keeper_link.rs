@@ -85,8 +85,8 @@ impl Launched {
         frozen
     }
 
-    /// A worker whose conversation has ended; its last news is on its way.
-    pub fn ended(output: Output, keeper_pid: Option<u32>) -> Launched {
+    /// One whose conversation has ended.
+    fn ended(output: Output, keeper_pid: Option<u32>) -> Launched {
         let (orders, _) = mpsc::unbounded_channel();
         Launched {
             output,
@@ -208,7 +208,7 @@ pub(super) fn start(
     launched
 }
 
-/// Goes on with a frozen conversation.
+/// Goes on with a frozen conversation; where there is none, it has ended, and its last news is on its way.
 ///
 /// # Errors
 /// A descriptor that was not handed over, or that the runtime cannot watch.
@@ -217,9 +217,13 @@ pub(super) fn thaw(
     app: &str,
     source: Source,
     (keeper_pid, address): (Option<u32>, Option<WorkerAddress>),
-    frozen: Frozen,
+    frozen: Option<Frozen>,
     descriptors: &mut Descriptors,
 ) -> io::Result<Launched> {
+    let Some(frozen) = frozen else {
+        let (output, _) = site.logs.attach(app, source, Default::default())?;
+        return Ok(Launched::ended(output, keeper_pid));
+    };
     let link = std::os::unix::net::UnixStream::from(descriptors.take(frozen.link)?);
     let notify = std::os::unix::net::UnixDatagram::from(descriptors.take(frozen.notify)?);
     let mut parts = FramedParts::new::<String>(

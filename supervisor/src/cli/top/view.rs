@@ -1,9 +1,9 @@
 //! The figures as a table.
 
 use super::super::problems::printable;
+use super::super::table::headed;
 use super::super::units;
 use super::figures::{AppFigures, Figures, WorkerFigures};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 const HEADER: [&str; 12] = [
     "APP",
@@ -24,22 +24,7 @@ const NUMBERS: usize = 3;
 
 /// No line ends with a space.
 pub(super) fn render(figures: &Figures) -> String {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(HEADER);
-    for app in &figures.apps {
-        rows(app).into_iter().for_each(|row| {
-            table.add_row(row);
-        });
-    }
-    for column in table.column_iter_mut().skip(NUMBERS) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
+    let table = headed(HEADER, NUMBERS, figures.apps.iter().flat_map(rows));
     let proxy = &figures.proxy;
     let proxy_pid = proxy.pid.map_or("none".to_owned(), |pid| pid.to_string());
     let head = format!(
@@ -53,9 +38,7 @@ pub(super) fn render(figures: &Figures) -> String {
         used(proxy.cpu_percent, proxy.rss_bytes),
         proxy.connections,
     );
-    let lines = table.lines().map(|line| line.trim_end().to_owned());
-    let lines: Vec<String> = lines.collect();
-    printable(&format!("{head}\n{}", lines.join("\n")))
+    format!("{}\n{table}", printable(&head))
 }
 
 /// One for an app with one worker; else one for the app and one for each worker.

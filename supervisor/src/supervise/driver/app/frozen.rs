@@ -11,7 +11,7 @@ use crate::supervise::deadly::Deadly;
 use crate::supervise::driver::ending::{Ending, Lost, Sentence};
 use crate::supervise::driver::maintenance::Ordered;
 use crate::supervise::journey::Journey;
-use crate::supervise::keeper_link::{self, Launched};
+use crate::supervise::keeper_link;
 use crate::supervise::launch::Site;
 use crate::supervise::machine::{AppMachine, AppState};
 use crate::supervise::upgrade::{Descriptors, moment};
@@ -208,16 +208,8 @@ impl AppRun {
 impl FrozenWorker {
     fn thaw(self, site: &Site, app: &str, descriptors: &mut Descriptors) -> io::Result<Live> {
         let source = Source::new(self.id, self.slot, self.generation, self.pid);
-        let launched = match self.conversation {
-            None => {
-                let (output, _) = site.logs.attach(app, source, Default::default())?;
-                Launched::ended(output, self.keeper_pid)
-            }
-            Some(frozen) => {
-                let who = (self.keeper_pid, Some(self.address.clone()));
-                keeper_link::thaw(site, app, source, who, frozen, descriptors)?
-            }
-        };
+        let who = (self.keeper_pid, Some(self.address.clone()));
+        let launched = keeper_link::thaw(site, app, source, who, self.conversation, descriptors)?;
         Ok(Live {
             launched,
             address: self.address,

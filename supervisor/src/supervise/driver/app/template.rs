@@ -116,16 +116,8 @@ impl FrozenTemplate {
         descriptors: &mut Descriptors,
     ) -> io::Result<Template> {
         let source = Source::new(self.id, self.slot, self.generation, self.pid);
-        let launched = match self.conversation {
-            None => {
-                let (output, _) = site.logs.attach(app, source, Default::default())?;
-                Launched::ended(output, self.keeper_pid)
-            }
-            Some(frozen) => {
-                let who = (self.keeper_pid, None);
-                keeper_link::thaw(site, app, source, who, frozen, descriptors)?
-            }
-        };
+        let who = (self.keeper_pid, None);
+        let launched = keeper_link::thaw(site, app, source, who, self.conversation, descriptors)?;
         Ok(Template {
             launched,
             generation: self.generation,
