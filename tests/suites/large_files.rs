@@ -307,3 +307,35 @@ fn a_file_that_is_cut_ends_its_connection_only() {
         "0123456789"
     );
 }
+
+#[test]
+fn what_the_kernel_has_forgotten_comes_from_the_disk() {
+    let numbers = numbers();
+    let paster = site().serve();
+    let file = File::open(paster.site().path("public/numbers.txt")).expect("our own file");
+    file.sync_all().expect("our own file");
+    let forget = nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+    let mut connection = paster.connect();
+    for (start, length) in [(3_000_000, 2_000_000), (0, 100_000), (7_900_000, 0)] {
+        nix::fcntl::posix_fadvise(&file, start, length, forget).expect("an advice");
+        let whole = connection.get("/numbers.txt").expect("an answer");
+        assert_same(&whole.body, &numbers);
+    }
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_closed() {
+    let site = site().policy("", "write_timeout = 1s");
+    let large = File::create(site.path("public/large.bin")).expect("our own file");
+    large.set_len(1 << 30).expect("a file of holes");
+    let paster = site.serve();
+    let mut connection = paster.connect();
+    connection
+        .send(b"GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    let lines = logged(&paster, 1);
+    let sent: Option<u64> = lines[0].split(' ').next_back().and_then(|n| n.parse().ok());
+    assert!(sent.is_some_and(|sent| sent < 1 << 30), "{lines:?}");
+    let rest = connection.rest().map_or(0, |rest| rest.len());
+    assert!(rest < 1 << 30, "{rest}");
+}
