@@ -6,6 +6,7 @@ use crate::harness::frames::{
     asking, frame, head, settings,
 };
 use crate::harness::{DEADLINE, Paster};
+use nix::sys::signal::Signal;
 use std::io::Read;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
@@ -323,6 +324,33 @@ fn a_reload_says_goodbye_twice_and_finishes_what_came_between() {
         assert_eq!((answer.status, answer.ended), (Some(200), true));
     }
     assert!(client.until(|seen| seen.closed));
+}
+
+#[test]
+fn a_stop_says_goodbye_and_finishes_what_is_open() {
+    let (go, on) = mpsc::channel::<()>();
+    let on = Mutex::new(on);
+    let (tell, by) = mpsc::channel();
+    let address = backend(move |asked| {
+        let _ = tell.send(());
+        let _ = on.lock().expect("no panic under it").recv();
+        asked.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    });
+    let mut paster = front(address, "");
+    let mut client = Raw::open(paster.address());
+    let mut idle = Raw::open(paster.address());
+    client.get(1, "/");
+    told(&by, "the request");
+    paster.signal(Signal::SIGTERM);
+    for client in [&mut client, &mut idle] {
+        assert!(client.until(|seen| !seen.goaways.is_empty()));
+        assert_eq!(client.seen.goaway(), Some(NO_ERROR));
+    }
+    assert!(idle.until(|seen| seen.closed));
+    drop(go);
+    assert_eq!(client.answer(1).status, Some(200));
+    assert!(client.until(|seen| seen.closed));
+    paster.wait_for_end();
 }
 
 /// What h2 puts into the PING behind its first GOAWAY.

@@ -6,6 +6,7 @@
 mod abuse;
 mod case;
 mod flow;
+mod made_up;
 mod run;
 mod script;
 
