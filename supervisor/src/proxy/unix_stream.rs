@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::task::coop;
 
 /// A connected unix stream.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ impl UnixStream {
         cx: &mut Context<'_>,
         mut write: impl FnMut(&StdStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        // A reader that keeps up with us is no reason for others to wait.
+        let turn = ready!(coop::poll_proceed(cx));
         loop {
             let ready = match &self.for_writing {
                 Some(watched) => Some(ready!(watched.poll_write_ready(cx))?),
@@ -70,7 +73,10 @@ impl UnixStream {
                         self.for_writing = Some(net::watch(again, Interest::WRITABLE)?);
                     }
                 },
-                written => return Poll::Ready(written),
+                written => {
+                    turn.made_progress();
+                    return Poll::Ready(written);
+                }
             }
         }
     }
