@@ -106,6 +106,13 @@ fn a_connection_that_was_quiet_for_long_goes_on() {
     quiet.send(&two).expect("it is open still");
     assert_eq!(quiet.response().expect("an answer").status, 200);
     assert_eq!(quiet.response().expect("an answer").status, 200);
+    let (begun, rest) = two.split_at(two.len() - 5);
+    quiet.send(begun).expect("it is open still");
+    assert_eq!(quiet.response().expect("an answer").status, 200);
+    let before = paster.status().uptime_s;
+    paster.wait_until("it rests", |status| status.uptime_s > before + 1.5);
+    quiet.send(rest).expect("it is open still");
+    assert_eq!(quiet.response().expect("an answer").status, 200);
 }
 
 #[test]

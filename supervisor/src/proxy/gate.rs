@@ -99,9 +99,9 @@ impl Gate {
         self.line.as_deref().unwrap_or_default()
     }
 
-    /// Nothing of a request was read that is not answered, nor is more of one to come.
+    /// What is passed on next begins with a head. Some of it may be held already.
     pub(super) fn is_between_requests(&self) -> bool {
-        matches!(self.stage, Stage::Between | Stage::Head(_)) && self.held.is_empty()
+        matches!(self.stage, Stage::Between | Stage::Head(_))
     }
 
     /// How much is held.
