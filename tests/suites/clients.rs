@@ -79,6 +79,16 @@ fn clients_that_send_their_heads_slowly_hinder_nobody() {
 }
 
 #[test]
+fn a_head_that_begins_behind_another_request_has_its_time() {
+    let paster = front(backend(ok), "head_timeout = 500ms");
+    let mut slow = paster.connect();
+    slow.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT")
+        .expect("it reads");
+    assert_eq!(slow.response().expect("an answer").status, 200);
+    assert_eq!(slow.response().expect("an answer").status, 408);
+}
+
+#[test]
 fn silent_and_idle_connections_are_closed_without_a_word() {
     let paster = front(
         backend(ok),

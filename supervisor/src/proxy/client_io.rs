@@ -219,6 +219,10 @@ impl<S: ClientStream> AsyncRead for ClientIo<S> {
                     return Poll::Ready(Ok(()));
                 }
                 Offer::Read => {
+                    if this.gate.is_in_head() {
+                        // Its beginning came behind another request, and its time begins when that is answered.
+                        this.state.was_read();
+                    }
                     if ready!(this.poll_fill(cx, buf))? {
                         return Poll::Ready(Ok(()));
                     }
