@@ -294,6 +294,17 @@ impl ConnectionState {
         self.body_is_open.store(open, Relaxed);
     }
 
+    pub(super) fn is_write_blocked(&self) -> bool {
+        self.write_blocked.load(Relaxed) != 0
+    }
+
+    /// What is to be written waits for something else than the client: its time begins anew.
+    pub(super) fn write_waits(&self) {
+        if self.is_write_blocked() {
+            self.write_blocked.store(self.clock.now(), Relaxed);
+        }
+    }
+
     /// The reader of a request body waits for the client; `waker` is told when that takes too long.
     pub(super) fn body_wanted(&self, waker: &Waker) {
         if self.body_wanted.load(Relaxed) == 0 {
@@ -529,6 +540,17 @@ mod tests {
         assert_eq!(due(30), Due::Close);
         state.write_progress();
         assert_eq!(due(29), Due::Close);
+    }
+
+    #[test]
+    fn what_waits_for_others_has_its_time_anew() {
+        let state = state();
+        state.enter(Phase::Busy);
+        state.write_waits();
+        assert!(!state.is_write_blocked(), "nothing is to be written");
+        state.write_blocked.store(1, Relaxed);
+        state.write_waits();
+        assert_eq!(state.write_blocked.load(Relaxed), state.clock.now());
     }
 
     #[test]

@@ -120,6 +120,11 @@ impl Streams {
         Running(Rc::clone(self))
     }
 
+    /// Whether the client's connection takes nothing more at the moment.
+    pub(super) fn fill_the_line(&self) -> bool {
+        self.state.is_write_blocked()
+    }
+
     pub(super) fn is_stuck(&self) {
         self.stuck.set(self.stuck.get() + 1);
         self.close_if_all_are_stuck();

@@ -53,8 +53,6 @@ pub(super) const STREAMS: u32 = 100;
 /// Of request bodies, what an HTTP/2 client may send ahead of us: on a stream, on all of a connection.
 pub(super) const STREAM_WINDOW: u32 = 256 * 1024;
 pub(super) const CONNECTION_WINDOW: u32 = 1 << 20;
-/// Of an answer, what an HTTP/2 client must take in its time: as much as a frame has.
-pub(super) const STREAM_PIECE: usize = 16 * 1024;
 /// Requests that an HTTP/2 client takes back, beyond those that it waits for, before it is asked to go; with twice as
 /// many it is sent away.
 pub(super) const CANCELLED: u32 = 100;

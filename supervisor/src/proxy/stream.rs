@@ -4,7 +4,6 @@ use super::body::{BodyError, ResponseBody};
 use super::connection::{ConnectionState, Phase};
 use super::hop::tokens;
 use super::http2::Streams;
-use super::limits;
 use super::thread::Thread;
 use crate::router::limits::ClientLimits;
 use bytes::Bytes;
@@ -29,6 +28,10 @@ pub(super) struct Watched {
 impl Watched {
     /// Called a few times a second. An answer that the client does not take is given up, and its worker is free.
     pub(super) fn look(&self, now: u64, limits: &ClientLimits) {
+        if self.streams.fill_the_line() {
+            // It waits for the others; that the client takes something at all is the connection's to watch.
+            self.state.write_waits();
+        }
         self.state.look(now, limits);
         if self.state.closing() && !self.stuck.get() && self.body.borrow().is_some() {
             self.body.take();
@@ -85,8 +88,6 @@ pub(super) struct StreamBody {
     open: Rc<OpenStream>,
     /// What the head has announced as trailers.
     announced: Option<HeaderValue>,
-    /// Read from the body, and not asked for yet.
-    rest: Bytes,
 }
 
 impl StreamBody {
@@ -96,11 +97,7 @@ impl StreamBody {
         announced: Option<HeaderValue>,
     ) -> Self {
         *open.watched.body.borrow_mut() = Some(body);
-        Self {
-            open,
-            announced,
-            rest: Bytes::new(),
-        }
+        Self { open, announced }
     }
 
     /// Others are dropped, as hyper drops them in HTTP/1.1: none, where the client takes none.
@@ -125,39 +122,31 @@ impl Body for StreamBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        let watched = &this.open.watched;
+        let watched = &self.open.watched;
         watched.state.write_progress();
         let mut body = watched.body.borrow_mut();
         let Some(body) = body.as_mut() else {
             return Poll::Ready(Some(Err(BodyError("the client did not take its answer"))));
         };
-        if this.rest.is_empty() {
-            let frame = match ready!(Pin::new(body).poll_frame(cx)) {
-                Some(Ok(frame)) => frame,
-                other => return Poll::Ready(other),
-            };
-            match frame.into_data() {
-                Ok(data) => this.rest = data,
-                Err(frame) => {
-                    watched.state.write_blocks();
-                    let trailers = frame.into_trailers().unwrap_or_default();
-                    let kept = this.keep_announced(trailers);
-                    return Poll::Ready((!kept.is_empty()).then(|| Ok(Frame::trailers(kept))));
-                }
-            }
-        }
+        let frame = match ready!(Pin::new(body).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            other => return Poll::Ready(other),
+        };
         watched.state.write_blocks();
-        let piece = this.rest.len().min(limits::STREAM_PIECE);
-        Poll::Ready(Some(Ok(Frame::data(this.rest.split_to(piece)))))
+        match frame.into_trailers() {
+            Ok(trailers) => {
+                let kept = self.keep_announced(trailers);
+                Poll::Ready((!kept.is_empty()).then(|| Ok(Frame::trailers(kept))))
+            }
+            Err(data) => Poll::Ready(Some(Ok(data))),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
         let body = self.open.watched.body.borrow();
-        self.rest.is_empty() && body.as_ref().is_some_and(Body::is_end_stream)
+        body.as_ref().is_some_and(Body::is_end_stream)
     }
 
-    /// As long as nothing was read, which is when it matters.
     fn size_hint(&self) -> SizeHint {
         let body = self.open.watched.body.borrow();
         body.as_ref().map_or_else(SizeHint::new, Body::size_hint)
