@@ -5,8 +5,8 @@
 const BURST: u64 = 50_000;
 /// … so many more each millisecond …
 const PER_MS: u64 = 5;
-/// … and one for so many bytes that the client has been sent, which it has to acknowledge by WINDOW_UPDATE.
-const BYTES: u64 = 4096;
+/// … and one for so many bytes that the client has been sent, which it acknowledges by WINDOW_UPDATE, however small its windows.
+const BYTES: u64 = 256;
 
 /// Before the first frame (RFC 9113 section 3.4).
 const PREFACE: usize = 24;
