@@ -42,7 +42,7 @@ pub(super) enum After {
 }
 
 /// However many requests reach the backend.
-pub(super) const ANY: usize = usize::MAX;
+pub(crate) const ANY: usize = usize::MAX;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Case {

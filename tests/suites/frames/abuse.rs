@@ -209,8 +209,7 @@ fn answers_that_nobody_takes() {
     // And with open windows, but a closed socket buffer.
     let paster = front(sized(), "write_timeout = 1s");
     beside(&paster, |client| {
-        // What is counted comes a moment later.
-        paster.wait_until("both are there", |s| s.proxy.connections == 2);
+        paster.wait_until("both are counted", |s| s.proxy.connections == 2);
         client.send(&settings(&[(INITIAL_WINDOW_SIZE, 0x7fff_ffff)]));
         client.grant(0, 0x7fff_0000);
         for at in 0..100 {

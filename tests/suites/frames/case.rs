@@ -62,7 +62,7 @@ pub(super) struct Case {
     pub(super) due: &'static [Due],
     /// What we do instead, and say so in docs/proxy.md.
     pub(super) known: Option<&'static [Due]>,
-    /// Requests that reach the backend.
+    /// Requests that reach the backend, or [`ANY`](crate::conformance::case::ANY).
     pub(super) requests: usize,
     /// Parts of what reaches it, in lower case.
     pub(super) arrives: &'static [&'static str],
