@@ -44,6 +44,55 @@ fn version_2(source: [u8; 4], port: u16) -> Vec<u8> {
 }
 
 #[test]
+fn a_trusted_proxy_tells_of_its_clients() {
+    let settings = "[isolate]\ntrusted_proxy = 127.0.0.1 10.0.0.0/8\naccess_log = access.log\n\
+        access_log_format = $remote_addr $remote_port\n";
+    let paster = tls::site("", settings).serve();
+    let told = |fields: &[(&str, &str)]| {
+        let answer = paster.connect().request("GET", "/", fields, b"");
+        answer.expect("an answer").json()
+    };
+    let one = told(&[
+        ("X-Forwarded-For", "6.6.6.6, 203.0.113.7, 10.0.0.2"),
+        ("X-Forwarded-Proto", "https"),
+    ]);
+    assert_eq!(one["REMOTE_ADDR"], "203.0.113.7");
+    assert_eq!(one["wsgi.url_scheme"], "https");
+    let forwarded = "for=\"[2001:db8::7]:4711\";proto=https;by=10.0.0.1";
+    let two = told(&[("Forwarded", forwarded)]);
+    assert_eq!(two["REMOTE_ADDR"], "2001:db8::7");
+    assert_eq!(two["REMOTE_PORT"], "4711");
+    assert_eq!(two["wsgi.url_scheme"], "https");
+    let nothing = told(&[]);
+    assert_eq!(nothing["REMOTE_ADDR"], "127.0.0.1");
+    assert_eq!(nothing["wsgi.url_scheme"], "http");
+    let log = paster.site().path("access.log");
+    let lines = poll(DEADLINE, || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        (text.lines().count() == 3).then_some(text)
+    });
+    let lines = lines.expect("three lines");
+    assert!(
+        lines.starts_with("203.0.113.7 -\n2001:db8::7 4711\n127.0.0.1 "),
+        "{lines}"
+    );
+}
+
+#[test]
+fn who_is_not_trusted_tells_of_nobody() {
+    let paster = tls::site("", "[isolate]\ntrusted_proxy = 10.0.0.0/8\n").serve();
+    let fields = [
+        ("X-Forwarded-For", "203.0.113.7"),
+        ("X-Forwarded-Proto", "https"),
+        ("Forwarded", "for=203.0.113.7;proto=https"),
+    ];
+    let told = paster.connect().request("GET", "/", &fields, b"");
+    let told = told.expect("an answer").json();
+    assert_eq!(told["REMOTE_ADDR"], "127.0.0.1");
+    assert_eq!(told["wsgi.url_scheme"], "http");
+}
+
+#[test]
 fn a_load_balancer_speaks_for_its_clients() {
     let trust = "[isolate]\ntrusted_proxy = 127.0.0.1\n";
     let paster = tls::site("proxy_protocol = on", trust).serve();

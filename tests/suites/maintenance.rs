@@ -108,6 +108,15 @@ fn some_may_look_and_others_see_the_page() {
     paster.edit(|site| site.policy("blog", "maintenance_retry_after = 1.5h"));
     paster.command(&["reload"]).succeeded();
     assert_eq!(paster.get("/blog").header("retry-after"), Some("5400"));
+    let through = |paster: &Paster| {
+        let from = [("X-Forwarded-For", "10.1.2.3")];
+        let answer = paster.connect().request("GET", "/blog", &from, b"");
+        answer.expect("an answer").status
+    };
+    assert_eq!(through(&paster), 503, "anybody can say that");
+    paster.edit(|site| site.policy("", "trusted_proxy = 127.0.0.1"));
+    paster.command(&["reload"]).succeeded();
+    assert_eq!(through(&paster), 200);
     paster.edit(|site| site.policy("blog", "maintenance_allow = 127.0.0.0/8"));
     paster.command(&["reload"]).succeeded();
     assert!(!is_closed(&paster));

@@ -31,12 +31,16 @@ impl Trust {
         match peer {
             None => self.unix,
             Some(peer) => {
-                !self.networks.is_empty() && {
-                    let ip = peer.ip().to_canonical();
-                    self.networks.iter().any(|network| network.contains(ip))
-                }
+                !self.networks.is_empty() && self.covers_address(peer.ip().to_canonical())
             }
         }
+    }
+
+    /// An IPv4 address in IPv6 is none of IPv4.
+    pub(super) fn covers_address(&self, address: IpAddr) -> bool {
+        self.networks
+            .iter()
+            .any(|network| network.contains(address))
     }
 }
 

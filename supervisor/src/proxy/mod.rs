@@ -50,6 +50,7 @@ mod http2;
 mod inherited;
 mod interim;
 mod limits;
+mod origin;
 mod outbox;
 mod pages;
 mod pool;

@@ -3,6 +3,7 @@
 use super::access_log::{Entry, Try};
 use super::body::{ResponseBody, SharedAccount};
 use super::error::ProxyError;
+use super::origin::Origin;
 use super::request::Conversation;
 use super::snapshot::App;
 use super::thread::Thread;
@@ -101,6 +102,13 @@ impl Record {
     pub(super) fn has_id(&mut self, id: Option<&HeaderValue>) {
         if let Some(entry) = self.entry() {
             entry.request_id = id.cloned();
+        }
+    }
+
+    /// A trusted peer has told of the client.
+    pub(super) fn comes_from(&mut self, origin: Origin) {
+        if let Some(entry) = self.entry() {
+            entry.comes_from(origin);
         }
     }
 

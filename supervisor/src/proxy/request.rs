@@ -30,6 +30,7 @@ use http::header::{CONNECTION, HOST, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -207,7 +208,8 @@ async fn forward(
             if seen.trailer {
                 trailers = announced_trailers(&head.headers, peer);
             }
-            let said = clean(&mut head.headers, seen, peer);
+            let said = clean(&mut head.headers, seen, peer, &table.trust);
+            course.record.comes_from(said.origin);
             if let Some(sampled) = app.spec.traced {
                 trace::take_part(&mut head.headers, sampled);
             }
@@ -217,7 +219,7 @@ async fn forward(
         // Also when it has waited, or is to be repeated: the table may know more by now.
         course.once = judge(app, &course.asked).map_err(|error| failed(error, None))?;
         if let Some(served) = &app.spec.files {
-            refuse_early(app, client).map_err(|error| failed(error, None))?;
+            refuse_early(app, said.origin.or(client.peer)).map_err(|error| failed(error, None))?;
             course.asked.id = head.headers.get(X_REQUEST_ID).cloned();
             let asked = files::Asked {
                 head: &head,
@@ -239,7 +241,7 @@ async fn forward(
             let trailers = trailers
                 .take()
                 .filter(|_| app.spec.handover != Handover::Environ);
-            refuse_early(app, client).map_err(|error| failed(error, None))?;
+            refuse_early(app, said.origin.or(client.peer)).map_err(|error| failed(error, None))?;
             let body = match body {
                 None => RequestBody::Empty,
                 Some(mut body) => {
@@ -380,10 +382,10 @@ fn find_app<'t>(table: &'t Snapshot, name: &str) -> Result<&'t Arc<App>, ProxyEr
 }
 
 /// Refusals that need no body: the client learns at once, and is not asked to send one (100 Continue).
-fn refuse_early(app: &App, client: &Client) -> Result<(), ProxyError> {
+fn refuse_early(app: &App, client: Option<SocketAddr>) -> Result<(), ProxyError> {
     use crate::router::message::Serving;
     if let Some(maintenance) = &app.spec.maintenance
-        && !app.let_in.covers(client.peer)
+        && !app.let_in.covers(client)
     {
         let message = maintenance.message.clone();
         let retry_after_s = maintenance.retry_after_s;

@@ -1,6 +1,7 @@
 //! Made-up bytes on the way of a request: through the gate, hyper, the checks and the rewriting. Whatever a client sends, no
 //! worker gets a request with two opinions about its end, or a field that ends at the hop.
 
+use super::forwarded::Trust;
 use super::framing::{self, Announced};
 use super::gate::play;
 use super::hop::{Peer, has_connection_option};
@@ -175,7 +176,7 @@ fn rewritten(heard: &Heard) -> Option<HeaderMap> {
         greeting: Greeting::default(),
     };
     let client = Client::new(None, None, &listener);
-    let said = clean(&mut headers, seen, Peer::Untrusted);
+    let said = clean(&mut headers, seen, Peer::Untrusted, &Trust::default());
     let length = heard.body.as_ref().map(|body| body.len() as u64);
     framing::write(&mut headers, length, announced);
     let matched = Matched {

@@ -1,9 +1,11 @@
 //! The head of a request as a worker sees it: target, mount, client, request id (docs/worker-contract.md).
 
+use super::forwarded::Trust;
 use super::hop::{
     PASTER_ENVIRON, Peer, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PREFIX,
     X_FORWARDED_PROTO, X_REQUEST_ID, X_SCRIPT_NAME, strip_request,
 };
+use super::origin::Origin;
 use super::seen::Seen;
 use super::tls::Secured;
 use crate::router::message::{Handover, ListenerInfo};
@@ -50,6 +52,8 @@ pub(super) struct Client {
     host: Option<HeaderValue>,
     /// REMOTE_ADDR to SERVER_PORT, as they end `Paster-Environ`, with a space before.
     environ: Box<[u8]>,
+    /// SERVER_NAME and SERVER_PORT, the end of that.
+    server: Box<str>,
 }
 
 impl Client {
@@ -63,13 +67,11 @@ impl Client {
         let (address, port) = peer.map_or_else(Default::default, |peer| {
             (peer.ip().to_string(), peer.port().to_string())
         });
+        let server = format!("{} {}", encode(&listener.server_name), listener.server_port);
         let environ = format!(
-            " {} {} {} {} {}",
+            " {} {port} {} {server}",
             encode(&address),
-            port,
-            encode(&listener.scheme),
-            encode(&listener.server_name),
-            listener.server_port
+            encode(&listener.scheme)
         );
         let default_port = if listener.scheme == "https" { 443 } else { 80 };
         let host = if listener.server_port == default_port {
@@ -86,7 +88,31 @@ impl Client {
             address: peer.and_then(|_| text(&address)),
             host: text(&host),
             environ: environ.into_bytes().into(),
+            server: server.into(),
         }
+    }
+
+    /// As [`Client::environ`], for a client of whom a trusted peer has told.
+    fn environ_of(&self, origin: Origin) -> Vec<u8> {
+        let address = origin.or(self.peer);
+        let port = address
+            .map(|address| address.port())
+            .filter(|&port| port != 0);
+        let shown = |text: Option<String>| text.unwrap_or_default();
+        let scheme = self.scheme.as_bytes();
+        let mut line = format!(
+            " {} {} ",
+            percent_encode(
+                shown(address.map(|a| a.ip().to_string())).as_bytes(),
+                ENVIRON
+            ),
+            shown(port.map(|port| port.to_string())),
+        )
+        .into_bytes();
+        line.extend_from_slice(origin.scheme.map_or(scheme, str::as_bytes));
+        line.push(b' ');
+        line.extend_from_slice(self.server.as_bytes());
+        line
     }
 }
 
@@ -105,6 +131,8 @@ impl Client {
 #[derive(Debug, Default)]
 pub(super) struct Said {
     fields: Vec<(HeaderName, HeaderValue)>,
+    /// What follows from it.
+    pub(super) origin: Origin,
 }
 
 /// Fields that we add, at most: what is said of the client and the mount, the request id, what is asked of the connection.
@@ -119,14 +147,34 @@ const SAID: [HeaderName; 5] = [
 ];
 
 impl Said {
-    fn take(headers: &mut HeaderMap) -> Self {
+    /// Takes the fields off.
+    pub(super) fn take(headers: &mut HeaderMap) -> Self {
         let mut fields = Vec::new();
         for name in SAID.into_iter().chain([FORWARDED, X_SCRIPT_NAME]) {
             if let Some(joined) = take_joined(headers, &name, b", ") {
                 fields.push((name, joined));
             }
         }
-        Self { fields }
+        Self {
+            fields,
+            origin: Origin::default(),
+        }
+    }
+
+    pub(super) fn forwarded_for(&self) -> Option<&str> {
+        self.text(&X_FORWARDED_FOR)
+    }
+
+    pub(super) fn forwarded_proto(&self) -> Option<&str> {
+        self.text(&X_FORWARDED_PROTO)
+    }
+
+    pub(super) fn forwarded(&self) -> Option<&str> {
+        self.text(&FORWARDED)
+    }
+
+    fn text(&self, name: &HeaderName) -> Option<&str> {
+        self.get(name)?.to_str().ok()
     }
 
     fn get(&self, name: &HeaderName) -> Option<&HeaderValue> {
@@ -160,12 +208,16 @@ fn take_joined(
 
 /// First step, once per request: removes what must not pass, keeps aside what a trusted peer said, joins `Cookie`
 /// lines (RFC 9113 section 8.2.3; a CGI environment has room for one), makes the request id.
-pub(super) fn clean(headers: &mut HeaderMap, seen: Seen, peer: Peer) -> Said {
+pub(super) fn clean(headers: &mut HeaderMap, seen: Seen, peer: Peer, trust: &Trust) -> Said {
     strip_request(headers, seen, peer);
     // Once, where each of ours would make it grow.
     headers.reserve(OURS);
     let said = match peer {
-        Peer::Trusted => Said::take(headers),
+        Peer::Trusted => {
+            let mut said = Said::take(headers);
+            said.origin = Origin::of(&said, trust);
+            said
+        }
         Peer::Untrusted => Said::default(),
     };
     if seen.cookie
@@ -211,7 +263,7 @@ pub(super) fn hand_over(
             for (name, value) in &said.fields {
                 headers.insert(name, value.clone());
             }
-            headers.insert(PASTER_ENVIRON, environ(matched, client));
+            headers.insert(PASTER_ENVIRON, environ(matched, client, said.origin));
             target.clone()
         }
         Handover::Strip | Handover::Keep => {
@@ -241,14 +293,21 @@ pub(super) fn take_back(headers: &mut HeaderMap) {
     }
 }
 
-fn environ(matched: &Matched<'_, '_>, client: &Client) -> HeaderValue {
-    let mut line = Vec::with_capacity(
-        matched.script_name.len() + matched.path_info.len() + client.environ.len() + 16,
-    );
+fn environ(matched: &Matched<'_, '_>, client: &Client, origin: Origin) -> HeaderValue {
+    let told;
+    let from = match origin == Origin::default() {
+        true => &*client.environ,
+        false => {
+            told = client.environ_of(origin);
+            &told
+        }
+    };
+    let mut line =
+        Vec::with_capacity(matched.script_name.len() + matched.path_info.len() + from.len() + 16);
     encode_into(&mut line, &matched.script_name);
     line.push(b' ');
     encode_into(&mut line, &matched.path_info);
-    line.extend_from_slice(&client.environ);
+    line.extend_from_slice(from);
     HeaderValue::from_maybe_shared(Bytes::from(line))
         .expect("percent-encoded bytes are valid in a field")
 }
@@ -336,7 +395,7 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         let seen = Seen::of(&headers);
-        let said = clean(&mut headers, seen, peer);
+        let said = clean(&mut headers, seen, peer, &Trust::default());
         let target = PathAndQuery::from_static("/blog/a%20b?q=1");
         let matched = matched("/blog", b"/a b");
         let target = hand_over(&mut headers, handover, &matched, &target, &client(), &said);
@@ -361,7 +420,11 @@ mod tests {
 
     #[test]
     fn path_info_is_handed_over_byte_for_byte() {
-        let value = environ(&matched("", b"/\xff?#%\x7f caf\xc3\xa9"), &client());
+        let value = environ(
+            &matched("", b"/\xff?#%\x7f caf\xc3\xa9"),
+            &client(),
+            Origin::default(),
+        );
         assert_eq!(
             value,
             " /%FF%3F%23%25%7F%20caf%C3%A9 192.0.2.1 4711 http localhost 8080"
@@ -370,7 +433,11 @@ mod tests {
 
     #[test]
     fn a_client_on_a_unix_socket_has_no_address() {
-        let value = environ(&matched("", b"/"), &Client::new(None, None, &listener()));
+        let value = environ(
+            &matched("", b"/"),
+            &Client::new(None, None, &listener()),
+            Origin::default(),
+        );
         assert_eq!(value, " /   http localhost 8080");
     }
 
@@ -415,7 +482,7 @@ mod tests {
             headers[PASTER_ENVIRON]
                 .to_str()
                 .unwrap()
-                .contains(" 192.0.2.1 4711 http ")
+                .contains(" 10.0.0.1  https ")
         );
     }
 
@@ -445,7 +512,12 @@ mod tests {
     #[test]
     fn a_route_can_be_written_over_another() {
         let mut headers = HeaderMap::new();
-        let said = clean(&mut headers, Seen::default(), Peer::Untrusted);
+        let said = clean(
+            &mut headers,
+            Seen::default(),
+            Peer::Untrusted,
+            &Trust::default(),
+        );
         let target = PathAndQuery::from_static("/blog/x");
         let route = matched("/blog", b"/x");
         hand_over(

@@ -1,6 +1,7 @@
 //! What is known of a request when it is over.
 
 use super::program::Program;
+use crate::proxy::origin::Origin;
 use crate::proxy::rewrite::Client;
 use crate::proxy::tls::Secured;
 use crate::proxy::trace::Trace;
@@ -137,6 +138,11 @@ impl Entry {
         entry.total.status = Some(status);
         entry.total.sent = sent;
         entry
+    }
+
+    /// A trusted peer has told of the client.
+    pub(in super::super) fn comes_from(&mut self, origin: Origin) {
+        self.peer = origin.or(self.peer);
     }
 
     fn bare(line: RequestLine, peer: Option<SocketAddr>, secured: Option<Secured>) -> Self {

@@ -99,7 +99,11 @@ impl Value<'_> {
         let time = Moment(entry.time);
         match variable {
             Variable::RemoteAddr => self.show(entry.peer.map(|peer| peer.ip().to_canonical())),
-            Variable::RemotePort => self.show(entry.peer.map(|peer| peer.port())),
+            // A trusted peer may have told of a client without.
+            Variable::RemotePort => {
+                let port = entry.peer.map(|peer| peer.port());
+                self.show(port.filter(|&port| port != 0));
+            }
             Variable::RemoteUser => self.user(entry.authorization.as_ref()),
             Variable::TimeLocal => self.show(Some(Common(time))),
             Variable::TimeIso8601 => self.show(Some(Iso(time))),
