@@ -13,7 +13,8 @@
 //! those of our own. `redirects` come before a route is looked for. All of it is empty where nothing was asked for.
 //!
 //! `greet` comes before `serve` where clients begin with TLS or the PROXY protocol. `http2` makes a request in the shape of HTTP/1.1 of
-//! each stream (`translate`), with the deadlines of a connection (`stream`).
+//! each stream (`translate`), with the deadlines of a connection (`stream`), and sends away who sends frames that carry nothing (`toll`).
+//! `origin` is what trusted proxies tell of a client.
 //!
 //! Apps that are files end at `files`, which is asked after `route`; large ones go past hyper (`direct`).
 //!
