@@ -138,7 +138,7 @@ pub struct Table {
     pub apps: BTreeMap<String, App>,
     /// `[DEFAULT] debug` of the served file: error pages say what died and how.
     pub debug: bool,
-    /// Networks (CIDR) whose `X-Forwarded-*` are believed; `unix` for clients on unix listeners.
+    /// Networks (CIDR) whose `X-Forwarded-*` and `Forwarded` are believed; `unix` for clients on unix listeners.
     pub trusted_proxy: Vec<String>,
     #[serde(default)]
     pub limits: ClientLimits,

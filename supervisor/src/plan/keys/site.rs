@@ -72,7 +72,7 @@ pub(super) static KEYS: &[Key] = &[
         name: "trusted_proxy",
         scope: Scope::Site,
         default: "(nobody)",
-        about: "addresses and networks whose `X-Forwarded-*` are believed; `unix` for clients on unix listeners",
+        about: "addresses and networks whose `X-Forwarded-*` and `Forwarded` are believed; `unix` for clients on unix listeners",
         set: |draft, text, _| {
             draft.trusted_proxy = networks::networks(text)?;
             Ok(())
