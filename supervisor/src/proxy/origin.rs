@@ -2,7 +2,6 @@
 
 use super::forwarded::Trust;
 use super::rewrite::Said;
-use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 /// What is known of a client that is not the peer itself.
@@ -19,16 +18,17 @@ impl Origin {
     /// Of a request whose peer is trusted, and has said this. Each proxy appends whom it was asked by, so the list is walked from its
     /// end: the client is the first address that is not trusted itself, or else the first of all.
     pub(super) fn of(said: &Said, trust: &Trust) -> Self {
-        let forwarded = said.forwarded().map(parse_forwarded).unwrap_or_default();
-        let mut origin = match said.forwarded_for() {
-            Some(list) => walk(list.split(',').map(|hop| (Cow::Borrowed(hop), None)), trust),
-            None => {
-                let hops = forwarded.iter().map(|hop| {
+        let mut origin = match (said.forwarded_for(), said.forwarded()) {
+            (Some(list), _) => walk(list.split(',').map(|hop| (hop, None)), trust),
+            (None, Some(list)) => {
+                let hops = parse_forwarded(list);
+                let hops = hops.iter().map(|hop| {
                     let scheme = hop.proto.as_deref().and_then(scheme);
-                    (Cow::Borrowed(hop.client.as_deref().unwrap_or("")), scheme)
+                    (hop.client.as_deref().unwrap_or_default(), scheme)
                 });
                 walk(hops, trust)
             }
+            (None, None) => Self::default(),
         };
         // Of several, the peer's own word.
         let told = said
@@ -48,14 +48,14 @@ impl Origin {
 }
 
 fn walk<'a>(
-    hops: impl DoubleEndedIterator<Item = (Cow<'a, str>, Option<&'static str>)>,
+    hops: impl DoubleEndedIterator<Item = (&'a str, Option<&'static str>)>,
     trust: &Trust,
 ) -> Origin {
     let mut origin = Origin::default();
     for (hop, scheme) in hops.rev() {
         origin.scheme = scheme.or(origin.scheme);
         // Who hides, or cannot be understood, cannot have said anything about others either.
-        let Some((address, port)) = node(&hop) else {
+        let Some((address, port)) = node(hop) else {
             break;
         };
         origin.address = Some(address);
