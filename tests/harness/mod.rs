@@ -5,11 +5,13 @@
 //! configuration, the status and the whole log are printed.
 
 mod build;
+pub(crate) mod cases;
 pub(crate) mod certificates;
 pub(crate) mod confinement;
 pub(crate) mod curl;
 pub(crate) mod faults;
 pub(crate) mod frames;
+pub(crate) mod front;
 pub(crate) mod h2;
 pub(crate) mod hpack;
 pub(crate) mod http;

@@ -1,7 +1,8 @@
 //! Clients that are slow, silent or too large: each has its status, and none of them costs the others anything.
 
+use crate::harness::Paster;
+use crate::harness::front::{front, serve_on, served};
 use crate::harness::http::Connection;
-use crate::harness::{Paster, Site};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -9,19 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A server that answers each request with `answer`, in a thread for each connection.
 fn backend(answer: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    let answer = Arc::new(answer);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let answer = Arc::clone(&answer);
-            std::thread::spawn(move || serve(stream, &*answer));
-        }
-    });
-    address
+    served(move |stream| serve(stream, &answer))
 }
 
-fn serve(mut stream: TcpStream, answer: &(impl Fn(&mut TcpStream) + ?Sized)) {
+fn serve(mut stream: TcpStream, answer: &impl Fn(&mut TcpStream)) {
     let mut seen = Vec::new();
     let mut buffer = [0; 16 * 1024];
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
@@ -35,14 +27,6 @@ fn serve(mut stream: TcpStream, answer: &(impl Fn(&mut TcpStream) + ?Sized)) {
 
 fn ok(stream: &mut TcpStream) {
     let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-}
-
-fn front(backend: SocketAddr, settings: &str) -> Paster {
-    let ini = format!(
-        "[server:main]\nuse = egg:waitress#main\nhost = 127.0.0.1\nport = 0\n\
-         [app:main]\nuse = http://{backend}\n[isolate]\nthreads = 100\n{settings}\n"
-    );
-    Site::new().ini(&ini).serve()
 }
 
 fn status(paster: &Paster, pieces: &[&[u8]]) -> u16 {
@@ -250,10 +234,6 @@ fn a_server_elsewhere_that_is_down_is_not_waited_for_again_and_again() {
         assert!(refused.text().contains("cannot be reached"), "{refused:?}");
     }
     let listener = TcpListener::bind(address).expect("it was free");
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || serve(stream, &ok));
-        }
-    });
+    serve_on(listener, |stream| serve(stream, &ok));
     paster.wait_for("it is tried again", || paster.get("/").status == 200);
 }

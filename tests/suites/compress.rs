@@ -1,11 +1,12 @@
 //! Compressed answers: the same words for every client, in fewer bytes, and none of them late.
 
 use crate::harness::curl::curl;
+use crate::harness::front::{front, served};
 use crate::harness::h2;
 use crate::harness::http::{Connection, Response};
 use crate::harness::{DEADLINE, Paster, Site, poll};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Sender, channel};
 use std::{fs, thread};
 
@@ -166,9 +167,9 @@ fn the_access_log_counts_what_was_sent() {
 }
 
 /// A server that begins a chunked answer to each request and goes on when it is told to. `None` ends it.
-fn stream(head: &'static str) -> (String, Sender<Option<&'static [u8]>>) {
+fn stream(head: &'static str) -> (SocketAddr, Sender<Option<&'static [u8]>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound").to_string();
+    let address = listener.local_addr().expect("it is bound");
     let (tell, told) = channel::<Option<&'static [u8]>>();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -199,14 +200,6 @@ fn send(mut stream: &TcpStream, bytes: &[u8]) {
     stream.write_all(bytes).expect("the proxy reads");
 }
 
-fn front(backend: &str) -> Paster {
-    let ini = format!(
-        "[server:main]\nuse = egg:waitress#main\nhost = 127.0.0.1\nport = 0\n\
-         [app:main]\nuse = http://{backend}\n[isolate]\ncompress = on\n"
-    );
-    Site::new().ini(&ini).serve()
-}
-
 /// The next chunk, as it is framed.
 fn chunk(connection: &mut Connection) -> Vec<u8> {
     let size = connection.line().expect("a chunk size");
@@ -223,7 +216,7 @@ const EVENTS: &str =
 #[test]
 fn what_an_app_has_sent_arrives_before_it_sends_more() {
     let (backend, tell) = stream(EVENTS);
-    let paster = front(&backend);
+    let paster = front(backend, "compress = on");
     for coding in ["gzip", "br", "zstd"] {
         let mut connection = paster.connect();
         let request = format!("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {coding}\r\n\r\n");
@@ -252,7 +245,7 @@ fn what_an_app_has_sent_arrives_before_it_sends_more() {
 #[test]
 fn streams_arrive_over_http2_as_well() {
     let (backend, tell) = stream(EVENTS);
-    let paster = front(&backend);
+    let paster = front(backend, "compress = on");
     h2::run(async {
         let mut connection = h2::Connection::open(paster.address()).await;
         let mut request = h2::get("/");
@@ -300,7 +293,7 @@ fn decodable(coding: &str, bytes: &[u8]) -> Vec<u8> {
 fn trailers_follow_the_compressed_body() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTrailer: X-End\r\nTransfer-Encoding: chunked\r\n\r\n\
                   3\r\nabc\r\n0\r\nX-End: yes\r\n\r\n";
-    let paster = front(&one_answer(answer));
+    let paster = front(one_answer(answer), "compress = on");
     let mut connection = paster.connect();
     connection
         .send(b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nTE: trailers\r\nConnection: TE, close\r\n\r\n")
@@ -313,23 +306,18 @@ fn trailers_follow_the_compressed_body() {
 }
 
 /// A server that sends these bytes to whoever asks, and closes.
-fn one_answer(answer: &'static str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound").to_string();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let mut buffer = [0; 4096];
-            let _ = (&stream).read(&mut buffer);
-            send(&stream, answer.as_bytes());
-        }
-    });
-    address
+fn one_answer(answer: &'static str) -> SocketAddr {
+    served(move |stream| {
+        let mut buffer = [0; 4096];
+        let _ = (&stream).read(&mut buffer);
+        send(&stream, answer.as_bytes());
+    })
 }
 
 #[test]
 fn a_worker_that_breaks_off_does_not_look_finished() {
     let cut = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc";
-    let paster = front(&one_answer(cut));
+    let paster = front(one_answer(cut), "compress = on");
     let mut connection = paster.connect();
     connection
         .send(b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")

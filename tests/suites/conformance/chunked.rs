@@ -1,6 +1,7 @@
 //! The chunked coding (RFC 9112 section 7.1): whole bodies pass in whatever pieces, broken ones never look whole.
 
-use super::case::{ANY, After, Case, Step, passes, refused};
+use super::case::{After, Case, Step, passes, refused};
+use crate::harness::cases::ANY;
 
 /// A request whose body breaks: it may have begun to arrive, but the backend never sees its end.
 const fn broken(name: &'static str, rfc: &'static str, send: &'static [u8]) -> Case {

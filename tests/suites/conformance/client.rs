@@ -1,7 +1,7 @@
 //! The client of a case: raw bytes out, responses in.
 
-use super::backend::{Backend, PROBE, contains, mark};
 use super::case::{After, Case, Step};
+use crate::harness::cases::backend::{Backend, PROBE, contains, mark};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the client has seen.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     pub(super) bytes: Vec<u8>,
     pub(super) interim: Vec<u16>,
     pub(super) statuses: Vec<u16>,
@@ -35,10 +35,10 @@ impl Seen {
 /// Plays a case to its end.
 pub(super) fn play(case: &Case, address: SocketAddr, backend: &Backend) -> Seen {
     let mut client = Client::connect(address, case);
-    if case.steps.is_empty() {
-        client.send(&marked(case.send, case));
+    if case.exchange.steps.is_empty() {
+        client.send(&marked(case.exchange.send, case));
     }
-    for step in case.steps {
+    for step in case.exchange.steps {
         match *step {
             Step::Send(bytes) => client.send(&marked(bytes, case)),
             Step::Fill(byte, count) => client.send(&vec![byte; count]),
@@ -49,11 +49,11 @@ pub(super) fn play(case: &Case, address: SocketAddr, backend: &Backend) -> Seen 
             }
         }
     }
-    let wanted = case.statuses.len();
+    let wanted = case.exchange.statuses.len();
     client.read_until(|seen| seen.statuses.len() >= wanted);
-    match case.after {
-        _ if case.fair.contains(&&*client.seen.statuses)
-            && client.seen.statuses != case.statuses => {}
+    match case.exchange.after {
+        _ if case.exchange.fair.contains(&&*client.seen.statuses)
+            && client.seen.statuses != case.exchange.statuses => {}
         After::Closed => client.read_until(|_| false),
         After::Open if !client.seen.closed => {
             client.seen.before_probe = Some(client.seen.bytes.len());
@@ -171,8 +171,8 @@ impl<'c> Client<'c> {
                 seen.parsed += end + 4;
                 continue;
             }
-            let bodiless =
-                self.case.heads.contains(&seen.statuses.len()) || matches!(status, 101 | 204 | 304);
+            let bodiless = self.case.exchange.heads.contains(&seen.statuses.len())
+                || matches!(status, 101 | 204 | 304);
             let body = &rest[end + 4..];
             let length = if bodiless {
                 Some(0)

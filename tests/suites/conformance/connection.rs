@@ -1,6 +1,7 @@
 //! Connections: how long they live, and which fields end with the hop (RFC 9110 section 7.6.1).
 
-use super::case::{After, Case, GET, Reply, passes};
+use super::case::{After, Case, GET, passes};
+use crate::harness::cases::backend::Reply;
 
 pub(super) const CASES: &[Case] = &[
     passes("keep-alive-is-usual", "9112 9.3", GET),

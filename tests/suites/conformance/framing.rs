@@ -1,6 +1,7 @@
 //! Where a request ends: what leaves room for two opinions is refused, and nothing of it is forwarded.
 
 use super::case::{Case, passes, refused};
+use crate::harness::cases::ANY;
 
 pub(super) const CASES: &[Case] = &[
     refused("te-and-cl", "9112 6.1", b"POST /{id} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", 400)
@@ -87,7 +88,7 @@ pub(super) const CASES: &[Case] = &[
     passes("get-with-chunks", "9110 9.3.1", b"GET /{id} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
         .arrives(&["abc"]),
     refused("cut-short-body", "9112 8", b"", 400)
-        .requests(super::case::ANY)
+        .requests(ANY)
         .steps(&[
             super::case::Step::Send(b"POST /{id} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc"),
             super::case::Step::HalfClose,

@@ -1,6 +1,7 @@
 //! Sizes, with the statuses that they lead to (docs/proxy.md).
 
-use super::case::{Case, Reply, Step, passes, refused};
+use super::case::{Case, Step, passes, refused};
+use crate::harness::cases::backend::Reply;
 
 const fn long(name: &'static str, rfc: &'static str, steps: &'static [Step], status: u16) -> Case {
     refused(name, rfc, b"", status).steps(steps)

@@ -1,6 +1,7 @@
 //! Methods, and responses that have no body whatever their fields say (RFC 9110 sections 9 and 15).
 
-use super::case::{Case, GET, Reply, passes, refused};
+use super::case::{Case, GET, passes, refused};
+use crate::harness::cases::backend::Reply;
 
 const HEAD: &[u8] = b"HEAD /{id} HTTP/1.1\r\nHost: a\r\n\r\n";
 

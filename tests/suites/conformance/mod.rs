@@ -1,13 +1,11 @@
 //! HTTP/1.1 as RFC 9110 and RFC 9112 have it, case by case, by raw bytes on both sides of the real program.
 //!
 //! A table per subject; a case says what is sent, what the backend answers and what may come of it. The same cases can
-//! be played against other servers ([`others`]), which shows that they are fair.
+//! be played against other servers ([`other_servers`]), which shows that they are fair.
 
-pub(crate) mod backend;
-pub(crate) mod case;
+mod case;
 mod client;
-pub(crate) mod others;
-mod run;
+mod judge;
 
 mod chunked;
 mod connection;
@@ -24,69 +22,30 @@ mod targets;
 mod trailers;
 mod upgrade;
 
-use crate::harness::{DEADLINE, Paster, Site, poll};
-use backend::Backend;
-use case::Case;
-use run::{Measure, run};
+use crate::harness::cases::backend::Backend;
+use crate::harness::cases::{Tables, subjects};
+use crate::harness::{DEADLINE, poll};
+use case::Exchange;
 
-/// Every table, by its subject.
-const SUBJECTS: &[(&str, &[Case])] = &[
-    ("framing", framing::CASES),
-    ("chunked", chunked::CASES),
-    ("fields", fields::CASES),
-    ("targets", targets::CASES),
-    ("host", host::CASES),
-    ("connection", connection::CASES),
-    ("expect", expect::CASES),
-    ("methods", methods::CASES),
-    ("trailers", trailers::CASES),
-    ("HTTP/1.0", old::CASES),
-    ("pipelining", pipelining::CASES),
-    ("responses", responses::CASES),
-    ("upgrade", upgrade::CASES),
-    ("limits", limits::CASES),
-];
-
-/// Paster in front of the backend, with an access log.
-fn front(backend: &Backend) -> Paster {
-    let ini = format!(
-        "[server:main]\nuse = egg:waitress#main\nhost = 127.0.0.1\nport = 0\n\
-         [app:main]\nuse = http://{}\n\
-         [isolate]\nthreads = 200\naccess_log = access.log\naccess_log_format = json\n",
-        backend.address
-    );
-    Site::new().ini(&ini).serve()
-}
-
-#[track_caller]
-fn hold(subject: &str) {
-    let (_, cases) = SUBJECTS
-        .iter()
-        .find(|(name, _)| *name == subject)
-        .expect("it is in the list");
-    let backend = Backend::start(cases.iter().map(Case::script).collect());
-    let paster = front(&backend);
-    let findings = run(cases, paster.address(), &backend, Measure::Ours);
-    let texts: Vec<_> = findings.iter().map(|(_, text)| text.as_str()).collect();
-    assert!(
-        findings.is_empty(),
-        "{} of {} cases fail:\n{}",
-        findings.len(),
-        cases.len(),
-        texts.join("\n")
-    );
-}
-
-macro_rules! subjects {
-    ($($test:ident: $subject:literal),* $(,)?) => {
-        $(
-            #[test]
-            fn $test() {
-                hold($subject);
-            }
-        )*
-    };
-}
+const TABLES: Tables<Exchange> = Tables {
+    subjects: &[
+        ("framing", framing::CASES),
+        ("chunked", chunked::CASES),
+        ("fields", fields::CASES),
+        ("targets", targets::CASES),
+        ("host", host::CASES),
+        ("connection", connection::CASES),
+        ("expect", expect::CASES),
+        ("methods", methods::CASES),
+        ("trailers", trailers::CASES),
+        ("HTTP/1.0", old::CASES),
+        ("pipelining", pipelining::CASES),
+        ("responses", responses::CASES),
+        ("upgrade", upgrade::CASES),
+        ("limits", limits::CASES),
+    ],
+    settings: "access_log = access.log\naccess_log_format = json",
+};
 
 subjects! {
     the_length_of_a_request_is_never_ambiguous: "framing",
@@ -108,7 +67,7 @@ subjects! {
 #[test]
 fn requests_that_were_refused_are_logged() {
     let backend = Backend::start(Vec::new());
-    let paster = front(&backend);
+    let paster = TABLES.front(&backend);
     let refused = [
         ("GET /lf HTTP/1.1\nHost: a\r\n\r\n", 400),
         ("GET /name HTTP/1.1\r\nHost: a\r\nX-A : 1\r\n\r\n", 400),
@@ -144,13 +103,11 @@ fn requests_that_were_refused_are_logged() {
 
 #[test]
 fn every_case_has_a_name_of_its_own() {
-    let mut names: Vec<_> = SUBJECTS
-        .iter()
-        .flat_map(|(_, cases)| cases.iter().map(|case| case.name))
-        .collect();
-    let count = names.len();
-    names.sort_unstable();
-    names.dedup();
-    assert_eq!(names.len(), count, "a name is used twice");
-    assert!(count >= 150, "{count} cases");
+    TABLES.check_names(300);
+}
+
+#[test]
+#[ignore = "about other servers: see docs/testing.md"]
+fn other_servers() {
+    TABLES.show_others();
 }

@@ -1,6 +1,7 @@
 //! Clients that speak HTTP/1.0 (RFC 9112 section 9.3, RFC 1945).
 
-use super::case::{After, Case, Reply, passes, refused};
+use super::case::{After, Case, passes, refused};
+use crate::harness::cases::backend::Reply;
 
 const GET: &[u8] = b"GET /{id} HTTP/1.0\r\nHost: a\r\n\r\n";
 

@@ -1,6 +1,7 @@
 //! Several requests at once (RFC 9112 section 9.3.2): answered in order, each judged alone.
 
-use super::case::{After, Case, Reply, Step, passes};
+use super::case::{After, Case, Step, passes};
+use crate::harness::cases::backend::Reply;
 
 pub(super) const CASES: &[Case] = &[
     passes("three-at-once", "9112 9.3.2", b"GET /{id}1 HTTP/1.1\r\nHost: a\r\n\r\nGET /{id}2 HTTP/1.1\r\nHost: a\r\n\r\nGET /{id}3 HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -1,6 +1,7 @@
 //! What a backend answers: rules kept pass unchanged; broken ones are a 502 that costs the backend's connection only.
 
-use super::case::{After, Case, GET, Reply, Step, bad_answer, passes};
+use super::case::{After, Case, GET, Step, bad_answer, passes};
+use crate::harness::cases::backend::Reply;
 
 const UPLOAD: &[Step] = &[
     Step::Send(b"POST /{id} HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"),

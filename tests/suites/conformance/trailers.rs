@@ -1,6 +1,7 @@
 //! Trailer fields (RFC 9110 section 6.5): they pass where they are announced, and never become header fields.
 
-use super::case::{Case, Reply, passes};
+use super::case::{Case, passes};
+use crate::harness::cases::backend::Reply;
 
 const ASKED: &[u8] = b"GET /{id} HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n\r\n";
 

@@ -1,6 +1,7 @@
 //! Upgrades (RFC 9110 section 7.8): a tunnel only when it was asked for and agreed to, and only for WebSocket.
 
-use super::case::{After, Case, Reply, Step, passes};
+use super::case::{After, Case, Step, passes};
+use crate::harness::cases::backend::Reply;
 
 const ASK: &[u8] = b"GET /{id} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 const AGREED: Reply = Reply::Last(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nhello from the tunnel");

@@ -1,12 +1,13 @@
 //! Clients that mean no good: each is sent away in the end, costs no more memory than some requests do, and a client beside
 //! it is served as before.
 
-use super::script::{Asked, backend, front, sized};
+use super::script::{Asked, backend, sized};
 use crate::harness::Paster;
 use crate::harness::frames::{
     CANCEL, DATA, END_STREAM, ENHANCE_YOUR_CALM, INITIAL_WINDOW_SIZE, PING, PRIORITY, RST_STREAM,
     Raw, SETTINGS, WINDOW_UPDATE, asking, frame, head, settings,
 };
+use crate::harness::front::front;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

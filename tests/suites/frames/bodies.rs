@@ -1,7 +1,8 @@
 //! Bodies, their lengths and trailers, and answers (sections 8.1 and 8.1.1).
 
 use super::case::{Case, Due, POST, Step, asks, begins, get, passes, refused, with};
-use crate::conformance::case::{ANY, Reply};
+use crate::harness::cases::ANY;
+use crate::harness::cases::backend::Reply;
 use crate::harness::frames::{
     DATA, END_HEADERS, END_STREAM, HEADERS, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR,
 };

@@ -1,7 +1,6 @@
 //! One case: the frames that a client sends, and what is due for them.
 
-use crate::conformance::backend::Script;
-use crate::conformance::case::Reply;
+use crate::harness::cases;
 use crate::harness::frames::{END_HEADERS, END_STREAM, HEADERS};
 
 /// Names and values; `{id}` in a value becomes the mark by which the backend knows the case.
@@ -50,27 +49,21 @@ pub(super) enum Due {
     Acks(usize),
 }
 
+/// What the client of a case does, and what is due. Sections are those of RFC 9113 where no number is before them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Case {
-    pub(super) name: &'static str,
-    /// Sections, of RFC 9113 where no number is before them.
-    pub(super) rfc: &'static str,
+pub(crate) struct Exchange {
     pub(super) is_bare: bool,
     pub(super) steps: &'static [Step],
-    pub(super) reply: Reply,
     /// All of these; where none of them ends the connection, another request on it is answered.
     pub(super) due: &'static [Due],
     /// What we do instead, and say so in docs/proxy.md.
     pub(super) known: Option<&'static [Due]>,
-    /// Requests that reach the backend, or [`ANY`](crate::conformance::case::ANY).
-    pub(super) requests: usize,
-    /// Parts of what reaches it, in lower case.
-    pub(super) arrives: &'static [&'static str],
-    pub(super) never_arrives: &'static [&'static str],
     /// Fields of the answer on stream 1, or of its trailers.
     pub(super) says: Fields,
     pub(super) never_says: &'static [&'static str],
 }
+
+pub(super) type Case = cases::Case<Exchange>;
 
 const fn case(
     name: &'static str,
@@ -78,20 +71,15 @@ const fn case(
     steps: &'static [Step],
     due: &'static [Due],
 ) -> Case {
-    Case {
-        name,
-        rfc,
+    let exchange = Exchange {
         is_bare: false,
         steps,
-        reply: Reply::Usual,
         due,
         known: None,
-        requests: 0,
-        arrives: &[],
-        never_arrives: &[],
         says: &[],
         never_says: &[],
-    }
+    };
+    Case::new(name, rfc, exchange)
 }
 
 /// The request on stream 1 is answered with 200 by the backend.
@@ -155,54 +143,37 @@ pub(super) use with;
 impl Case {
     /// The steps begin with nothing said.
     pub(super) const fn bare(self) -> Self {
-        Self {
+        self.with(Exchange {
             is_bare: true,
-            ..self
-        }
-    }
-
-    pub(super) const fn replied(self, reply: Reply) -> Self {
-        Self { reply, ..self }
+            ..self.exchange
+        })
     }
 
     pub(super) const fn due(self, due: &'static [Due]) -> Self {
-        Self { due, ..self }
+        self.with(Exchange {
+            due,
+            ..self.exchange
+        })
     }
 
     pub(super) const fn known(self, known: &'static [Due]) -> Self {
-        Self {
+        self.with(Exchange {
             known: Some(known),
-            ..self
-        }
-    }
-
-    pub(super) const fn requests(self, requests: usize) -> Self {
-        Self { requests, ..self }
-    }
-
-    pub(super) const fn arrives(self, arrives: &'static [&'static str]) -> Self {
-        Self { arrives, ..self }
-    }
-
-    pub(super) const fn never_arrives(self, never_arrives: &'static [&'static str]) -> Self {
-        Self {
-            never_arrives,
-            ..self
-        }
+            ..self.exchange
+        })
     }
 
     pub(super) const fn says(self, says: Fields) -> Self {
-        Self { says, ..self }
+        self.with(Exchange {
+            says,
+            ..self.exchange
+        })
     }
 
     pub(super) const fn never_says(self, never_says: &'static [&'static str]) -> Self {
-        Self { never_says, ..self }
-    }
-
-    pub(super) const fn script(&self) -> Script {
-        Script {
-            name: self.name,
-            reply: self.reply,
-        }
+        self.with(Exchange {
+            never_says,
+            ..self.exchange
+        })
     }
 }

@@ -1,10 +1,11 @@
 //! Windows, streams in both directions, cancelling, how many at a time, timeouts and the end (sections 5.2, 5.1.2, 6.8, 6.9).
 
-use super::script::{backend, front, sized, told};
+use super::script::{backend, sized, told};
 use crate::harness::frames::{
     CANCEL, DATA, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, NO_ERROR, PREFACE, REFUSED_STREAM, Raw,
     asking, frame, head, settings,
 };
+use crate::harness::front::front;
 use crate::harness::{DEADLINE, Paster};
 use nix::sys::signal::Signal;
 use std::io::Read;

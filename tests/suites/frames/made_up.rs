@@ -1,11 +1,12 @@
 //! Frames at random: whatever comes, the proxy stays the same process, serves others, and its backend sees only requests that
 //! somebody has made.
 
-use super::script::{backend, front};
+use super::script::backend;
 use crate::harness::DEADLINE;
 use crate::harness::frames::{
     CONTINUATION, END_HEADERS, END_STREAM, PREFACE, Raw, asking, frame, settings,
 };
+use crate::harness::front::front;
 use crate::harness::hpack;
 use fastrand::Rng;
 use std::sync::{Arc, Mutex};

@@ -1,9 +1,9 @@
-//! A backend of a few lines for each test, and paster in front of it.
+//! A backend of a few lines for each test.
 
-use crate::harness::{DEADLINE, Paster, Site};
+use crate::harness::DEADLINE;
+use crate::harness::front::served;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 /// A connection from the proxy, of which a head has been read.
@@ -26,19 +26,10 @@ impl Asked {
 
 /// Calls `answer` for each request, in a thread for each connection. One connection serves until it says false.
 pub(super) fn backend(answer: impl Fn(&mut Asked) -> bool + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    let answer = Arc::new(answer);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let answer = Arc::clone(&answer);
-            std::thread::spawn(move || serve(stream, &*answer));
-        }
-    });
-    address
+    served(move |stream| serve(stream, &answer))
 }
 
-fn serve(stream: TcpStream, answer: &dyn Fn(&mut Asked) -> bool) {
+fn serve(stream: TcpStream, answer: &impl Fn(&mut Asked) -> bool) {
     let mut asked = Asked {
         line: String::new(),
         connection: BufReader::new(stream),
@@ -70,15 +61,6 @@ pub(super) fn sized() -> SocketAddr {
             "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"
         )) && asked.say(&"x".repeat(length))
     })
-}
-
-/// Paster with these settings in `[isolate]`.
-pub(super) fn front(backend: SocketAddr, settings: &str) -> Paster {
-    let ini = format!(
-        "[server:main]\nuse = egg:waitress#main\nhost = 127.0.0.1\nport = 0\n\
-         [app:main]\nuse = http://{backend}\n[isolate]\nthreads = 200\n{settings}\n"
-    );
-    Site::new().ini(&ini).serve()
 }
 
 /// What a backend tells the test.

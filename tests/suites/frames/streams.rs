@@ -1,7 +1,7 @@
 //! What may be said on which stream, and when (section 5.1), and heads in several frames (section 6.10).
 
 use super::case::{Case, Due, Fields, GET, POST, Step, begins, get, passes, refused, with};
-use crate::conformance::case::Reply;
+use crate::harness::cases::backend::Reply;
 use crate::harness::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, FLOW_CONTROL_ERROR, HEADERS, PING, PRIORITIZED,
     PRIORITY, PROTOCOL_ERROR, RST_STREAM, SETTINGS, STREAM_CLOSED, WINDOW_UPDATE,

@@ -1,10 +1,25 @@
 //! The server behind the proxy: records byte for byte what arrives, and answers as the case says, rightly or not.
 
-use super::case::Reply;
+use crate::harness::front::served;
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
+
+/// What the backend does with a request of a case.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reply {
+    /// 200 with the body `ok`.
+    Usual,
+    /// These bytes; the connection stays open.
+    Bytes(&'static [u8]),
+    /// These bytes, then it closes.
+    Last(&'static [u8]),
+    /// These bytes as soon as the head is there; then the body is read.
+    Early(&'static [u8]),
+    /// The same, and it closes without reading the body.
+    EarlyLast(&'static [u8]),
+}
 
 /// What the backend does with the requests that have this name in their mark, [`mark`].
 #[derive(Debug, Clone, Copy)]
@@ -31,18 +46,9 @@ pub(crate) struct Backend {
 
 impl Backend {
     pub(crate) fn start(scripts: Vec<Script>) -> Backend {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
         let arrived = Arc::new(Arrived::default());
         let record = Arc::clone(&arrived);
-        let scripts = Arc::new(scripts);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let record = Arc::clone(&record);
-                let scripts = Arc::clone(&scripts);
-                std::thread::spawn(move || serve(stream, &scripts, &record));
-            }
-        });
+        let address = served(move |stream| serve(stream, &scripts, &record));
         Backend { address, arrived }
     }
 

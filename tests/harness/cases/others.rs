@@ -1,9 +1,5 @@
-//! The same cases against nginx and HAProxy, where they are installed: how many each of them fails.
+//! nginx and HAProxy, where they are installed.
 
-use super::SUBJECTS;
-use super::backend::Backend;
-use super::case::Case;
-use super::run::{Measure, run};
 use crate::harness::{DEADLINE, poll};
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,9 +7,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// A server that is ended when it is dropped.
-pub(crate) struct Other {
+pub(super) struct Other {
     child: Child,
-    pub(crate) address: SocketAddr,
+    pub(super) address: SocketAddr,
     _dir: tempfile::TempDir,
 }
 
@@ -77,10 +73,10 @@ fn haproxy(backend: SocketAddr, front: SocketAddr, dir: &Path, speaks: Speaks) -
 type Configure = fn(SocketAddr, SocketAddr, &Path, Speaks) -> Command;
 
 /// Those that may be installed.
-pub(crate) const OTHERS: [(&str, Configure); 2] = [("nginx", nginx), ("haproxy", haproxy)];
+pub(super) const OTHERS: [(&str, Configure); 2] = [("nginx", nginx), ("haproxy", haproxy)];
 
 /// None where it is not installed.
-pub(crate) fn start(configure: Configure, backend: SocketAddr, speaks: Speaks) -> Option<Other> {
+pub(super) fn start(configure: Configure, backend: SocketAddr, speaks: Speaks) -> Option<Other> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let address = TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
@@ -100,38 +96,7 @@ pub(crate) fn start(configure: Configure, backend: SocketAddr, speaks: Speaks) -
     Some(other)
 }
 
-/// Prints a table; never fails.
-#[test]
-#[ignore = "about other servers: see docs/testing.md"]
-fn other_servers() {
-    let verbose = std::env::var_os("PASTER_TEST_VERBOSE").is_some();
-    let mut table = String::new();
-    for (name, configure) in OTHERS {
-        for (subject, cases) in SUBJECTS {
-            let backend = Backend::start(cases.iter().map(Case::script).collect());
-            let Some(other) = start(configure, backend.address, Speaks::Http1) else {
-                table += &format!("{name:10} is not installed\n");
-                break;
-            };
-            // What asked whether it serves.
-            backend.forget();
-            let findings = run(cases, other.address, &backend, Measure::Fair);
-            let names: Vec<_> = findings.iter().map(|(name, _)| *name).collect();
-            table += &format!(
-                "{name:10} {subject:12} {:3} of {:3} fail: {}\n",
-                findings.len(),
-                cases.len(),
-                names.join(", ")
-            );
-            if verbose {
-                findings.iter().for_each(|(_, text)| table += text);
-            }
-        }
-    }
-    show(&table);
-}
-
 #[expect(clippy::print_stdout, reason = "it is what this is for")]
-pub(crate) fn show(table: &str) {
+pub(super) fn show(table: &str) {
     println!("{table}");
 }
