@@ -178,3 +178,25 @@ fn the_json_says_that_nothing_runs() {
         assert!(outcome["error"]["hint"].is_string(), "{outcome}");
     }
 }
+
+#[test]
+fn cpu_time_is_that_of_the_worker_with_all_that_it_has_started() {
+    let source = r#"
+import os, subprocess, sys
+def factory(global_conf):
+    def app(environ, start_response):
+        loop = "while True: pass"
+        if environ["PATH_INFO"] == "/child":
+            subprocess.Popen([sys.executable, "-c", loop], start_new_session=True)
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+    return app
+"#;
+    let paster = Site::new().python("busy", "/", source).serve();
+    let cpu = |s: &Status| s.app("busy").workers[0].cpu_s.unwrap_or_default();
+    let before = cpu(&paster.status());
+    assert_eq!(paster.get("/child").status, 200);
+    let status = paster.wait_until("the child is counted", |s| cpu(s) > before + 0.5);
+    assert!(status.cpu_s.is_some() && status.proxy.cpu_s.is_some());
+    assert!(status.rss_bytes.is_some() && status.proxy.rss_bytes.is_some());
+}
