@@ -35,6 +35,8 @@ pub mod manager;
 pub mod plan;
 pub mod proxy;
 pub mod reports;
+#[cfg(test)]
+mod rooms;
 pub mod router;
 pub mod runtime;
 pub mod supervise;

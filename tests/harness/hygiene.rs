@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// Everything of paster is gone by then after its own end, SIGKILL included (design section 3, promise 2).
+/// Everything of paster is gone by then after its own end, SIGKILL included.
 pub(crate) const GONE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Log lines that a test has announced.

@@ -1,4 +1,4 @@
-//! `paster status --json`, typed as a user's script would type it (design section 6); unknown fields are ignored.
+//! `paster status --json`, typed as a user's script would type it (docs/cli.md); unknown fields are ignored.
 
 use serde::Deserialize;
 

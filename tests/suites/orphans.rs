@@ -4,7 +4,7 @@ use crate::harness::{Paster, Site, process};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 
-/// After the supervisor's death (design section 3, promise 2).
+/// After the supervisor's death, however it died.
 const TWO_SECONDS: Duration = Duration::from_secs(2);
 
 /// Starts a daemon (setsid, double fork, ignores SIGTERM) from the app at `path`; returns its pid.

@@ -1,4 +1,4 @@
-//! `paster status`, for people and for scripts (design section 6).
+//! `paster status`, for people and for scripts (docs/cli.md).
 
 use crate::harness::{Paster, Site, Status};
 use serde_json::Value;

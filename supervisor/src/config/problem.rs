@@ -14,8 +14,7 @@ pub struct Place {
 /// An error or a warning about a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// The exception class that Paste Deploy raises in this situation, e.g. `LookupError`
-    /// (paste-semantics section 11); for problems of our own settings `SettingError`; for warnings `Warning`; for
+    /// The exception class that Paste Deploy raises in this situation, e.g. `LookupError`; for problems of our own settings `SettingError`; for warnings `Warning`; for
     /// what a running paster refuses `Refused`.
     pub class: String,
     /// A lower-case fragment without full stop.

@@ -78,8 +78,8 @@ pub struct Factory {
 pub enum Loader {
     Config {
         file: PathBuf,
-        /// The values that were added to the parser defaults when this loader opened the file
-        /// (paste-semantics: "A branch is not the same as loading it alone"). With `file`, name and
+        /// The values that were added to the parser defaults when this loader opened the file:
+        /// a member that is loaded alone would see others. With `file`, name and
         /// `global_conf` this is enough to resolve a member exactly as in the undivided program.
         #[serde(default)]
         defaults: Conf,
@@ -126,7 +126,7 @@ pub enum Parts {
     Opaque,
 }
 
-/// A stock urlmap with its routes in matching order (paste-semantics section 13).
+/// A stock urlmap with its routes in matching order (`paste.urlmap.URLMap.sort_apps`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Urlmap {
     pub routes: Vec<UrlmapRoute>,

@@ -159,7 +159,7 @@ impl Failure {
     }
 }
 
-/// `paster status --json` (design section 6).
+/// `paster status --json` (docs/cli.md).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     pub schema_version: u32,

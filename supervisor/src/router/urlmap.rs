@@ -5,7 +5,7 @@
 //! prefixes, not on how many there are. Among the prefixes that match, the route that comes first in the table
 //! wins: the table's order is the original's, whatever sorting led to it.
 //!
-//! Deviations from the original (paste-semantics section 21): prefixes are compared as UTF-8 bytes with the decoded
+//! Deviations from the original: prefixes are compared as UTF-8 bytes with the decoded
 //! path, a path that is neither empty nor absolute is a bad request instead of an exception.
 
 mod index;

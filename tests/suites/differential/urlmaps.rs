@@ -38,7 +38,7 @@ const SEGMENTS: [&str; 14] = [
 ];
 
 /// Bytes as a WSGI string: one Latin-1 character each. Keys are handed to the original in this form too, because it
-/// compares a prefix beyond ASCII with the wrong characters (paste-semantics section 21), and we do not.
+/// compares a prefix beyond ASCII with the wrong characters, and we do not.
 fn wsgi(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char::from(byte)).collect()
 }

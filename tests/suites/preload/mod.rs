@@ -15,7 +15,7 @@ const WARM: &str = include_str!("../../fixtures/apps/warm.py");
 
 const PRISONER: &str = include_str!("../../fixtures/apps/prisoner.py");
 
-/// After the supervisor's death (design section 3, promise 2).
+/// After the supervisor's death, however it died.
 const TWO_SECONDS: Duration = Duration::from_secs(2);
 
 /// A preloaded app `home` at `/` with so many workers, which serve a request at a time.

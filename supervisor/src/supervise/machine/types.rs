@@ -281,7 +281,7 @@ pub enum Report {
     },
 }
 
-/// State of an app as shown by `paster status` (design section 6).
+/// State of an app as shown by `paster status` (docs/cli.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AppState {
