@@ -11,7 +11,10 @@ fn a_request_over_its_time_gets_504_and_its_worker_is_replaced() {
         .policy("hangs", "stop_timeout = 300ms")
         .actor("steady", "/steady")
         .serve();
-    paster.expect_log("worker hangs: it did not answer `GET /slow` within 300ms");
+    // All lines write the name of an app in the same way.
+    paster.expect_log(
+        "worker hangs: it did not answer `GET /slow` within 300ms; it is replaced app=hangs slot=0",
+    );
     paster.allow_log("worker ignored SIGTERM; it is killed");
     let before = paster.status();
     assert_eq!(paster.get("/slow?s=60").status, 504);

@@ -14,8 +14,9 @@ use crate::reports::report::{
     SCHEMA_VERSION, seconds, timestamp,
 };
 use crate::router::message::{Death, InFlight, WorkerId};
+use crate::supervise::backoff::Verdict;
 use crate::supervise::deadly::{DeadlyPolicy, Refusal};
-use crate::supervise::machine::Report;
+use crate::supervise::machine::{Next, Report};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -46,19 +47,19 @@ pub(super) struct Pending {
 }
 
 /// What comes after a failure, in words.
-pub(super) fn decision(delay: Option<Duration>, failed: bool) -> String {
-    let next = match delay {
-        None => return "its generation is given up; the old one serves on".to_owned(),
-        Some(Duration::ZERO) => "now".to_owned(),
-        Some(delay) if delay < Duration::from_secs(1) => {
-            format!("in {}ms", super::millis(delay))
-        }
-        Some(delay) => format!("in {delay:.1?}"),
+pub(super) fn decision(next: Next) -> String {
+    let Some(Verdict { delay, failed }) = next else {
+        return "its generation is given up; the old one serves on".to_owned();
+    };
+    let when = match delay {
+        Duration::ZERO => "now".to_owned(),
+        delay if delay < Duration::from_secs(1) => format!("in {}ms", super::millis(delay)),
+        delay => format!("in {delay:.1?}"),
     };
     if failed {
-        format!("crash loop, the app is failed; next start {next}")
+        format!("crash loop, the app is failed; next start {when}")
     } else {
-        format!("next start {next}")
+        format!("next start {when}")
     }
 }
 
@@ -141,30 +142,18 @@ impl AppRun {
         let ending = self.last_ending.as_ref().filter(|e| e.id == *id)?;
         let name = &self.spec.name;
         let (kind, what, decision) = match report {
-            Report::Crashed {
-                exit,
-                delay,
-                failed,
-                ..
-            } => (
-                kind(*exit),
-                ending.story(name, *exit),
-                decision(*delay, *failed),
-            ),
+            Report::Crashed { exit, next, .. } => {
+                (kind(*exit), ending.story(name, *exit), decision(*next))
+            }
             Report::GaveUp { exit, .. } => (
                 kind(*exit),
                 ending.story(name, *exit),
                 "not started again until the app is restarted or changed".to_owned(),
             ),
-            Report::SpawnFailed {
-                error,
-                delay,
-                failed,
-                ..
-            } => (
+            Report::SpawnFailed { error, next, .. } => (
                 Kind::StartFailure,
                 format!("worker {} of {name} {error}", ending.slot),
-                decision(*delay, *failed),
+                decision(*next),
             ),
             Report::Stopped { exit, .. } => {
                 let (kind, decision) = match &ending.sentence {
@@ -411,13 +400,16 @@ mod tests {
 
     #[test]
     fn decisions_in_words() {
-        let ms = Duration::from_millis;
-        assert_eq!(decision(Some(ms(104)), false), "next start in 104ms");
-        assert_eq!(decision(Some(Duration::ZERO), false), "next start now");
+        let after = |ms, failed| {
+            let delay = Duration::from_millis(ms);
+            decision(Some(Verdict { delay, failed }))
+        };
+        assert_eq!(after(104, false), "next start in 104ms");
+        assert_eq!(after(0, false), "next start now");
         assert_eq!(
-            decision(Some(ms(28_300)), true),
+            after(28_300, true),
             "crash loop, the app is failed; next start in 28.3s"
         );
-        assert!(decision(None, false).contains("given up"));
+        assert!(decision(None).contains("given up"));
     }
 }

@@ -6,6 +6,7 @@ use crate::supervise::launch::News;
 use crate::supervise::machine::{Event, WorkerId, WorkerState};
 use crate::supervise::probe;
 use std::time::{Duration, Instant};
+use tracing::field::display;
 
 /// A worker that is not serving yet is asked at least so often.
 const EAGER: Duration = Duration::from_secs(1);
@@ -87,7 +88,7 @@ impl Driver {
             Err(_) if is_busy => return,
             Err(why) => {
                 let app = self.apps.get(&(id / IDS_PER_APP));
-                let app = app.map(|app| app.spec.name.as_str());
+                let app = app.map(|app| display(&app.spec.name));
                 tracing::debug!(app, worker = id, "health check failed: it {why}");
                 Event::Unhealthy(id, why)
             }

@@ -2,7 +2,7 @@
 
 use super::rollout::rollout_failed;
 use super::{
-    AppMachine, Effect, GIVE_UP_STATUSES, Report, Worker, WorkerId, WorkerState, describe,
+    AppMachine, Effect, GIVE_UP_STATUSES, Next, Report, Worker, WorkerId, WorkerState, describe,
 };
 use crate::keeper::message::Exit;
 use crate::plan::spec::Restart;
@@ -23,13 +23,8 @@ impl AppMachine {
         if !worker.is_live() {
             return;
         }
-        let verdict = self.failure(&worker, Duration::ZERO, now, dice, &error, effects);
-        effects.push(Effect::Report(Report::SpawnFailed {
-            id,
-            error,
-            delay: verdict.map(|(delay, _)| delay),
-            failed: verdict.is_some_and(|(_, failed)| failed),
-        }));
+        let next = self.failure(&worker, Duration::ZERO, now, dice, &error, effects);
+        effects.push(Effect::Report(Report::SpawnFailed { id, error, next }));
     }
 
     pub(super) fn exited(
@@ -68,13 +63,8 @@ impl AppMachine {
             WorkerState::Ready { .. } => describe(exit),
             _ => format!("{} before it was ready", describe(exit)),
         };
-        let verdict = self.failure(&worker, ready_for, now, dice, &why, effects);
-        effects.push(Effect::Report(Report::Crashed {
-            id,
-            exit,
-            delay: verdict.map(|(delay, _)| delay),
-            failed: verdict.is_some_and(|(_, failed)| failed),
-        }));
+        let next = self.failure(&worker, ready_for, now, dice, &why, effects);
+        effects.push(Effect::Report(Report::Crashed { id, exit, next }));
     }
 
     fn must_not_restart(&self, exit: Exit) -> bool {
@@ -94,7 +84,7 @@ impl AppMachine {
         dice: f64,
         why: &str,
         effects: &mut Vec<Effect>,
-    ) -> Option<(Duration, bool)> {
+    ) -> Next {
         if let Some(rollout) = self.rollout
             && rollout.generation == worker.generation
         {
@@ -116,7 +106,7 @@ impl AppMachine {
             self.not_before = self.not_before.max(Some(now + verdict.delay));
         }
         self.prove(Err(format!("a worker {why}")), now, effects);
-        Some((verdict.delay, verdict.failed))
+        Some(verdict)
     }
 
     pub(super) fn start_failed(
@@ -134,13 +124,12 @@ impl AppMachine {
         let why = format!("was not {what} within {timeout:?}");
         // Told before what follows from it, a rollout that is given up.
         let place = effects.len();
-        let verdict = self.failure(worker, Duration::ZERO, now, dice, &why, effects);
+        let next = self.failure(worker, Duration::ZERO, now, dice, &why, effects);
         let report = Report::StartTimeout {
             id,
             timeout,
             was_ready,
-            delay: verdict.map(|(delay, _)| delay),
-            failed: verdict.is_some_and(|(_, failed)| failed),
+            next,
         };
         effects.insert(place, Effect::Report(report));
     }

@@ -3,7 +3,7 @@
 use crate::keeper::message::Exit;
 use crate::plan::spec::Restart;
 use crate::plan::units::show_size;
-use crate::supervise::backoff::BackoffPolicy;
+use crate::supervise::backoff::{BackoffPolicy, Verdict};
 use crate::supervise::scaling::{Bounds, Change, Load};
 use crate::supervise::upgrade::moment;
 use serde::{Deserialize, Serialize};
@@ -216,6 +216,9 @@ pub enum Effect {
     },
 }
 
+/// What follows from a failure; none where it has ended the rollout of its generation, which is not started again.
+pub type Next = Option<Verdict>;
+
 /// Facts for the log and for error messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
@@ -226,16 +229,12 @@ pub enum Report {
     Crashed {
         id: WorkerId,
         exit: Exit,
-        /// Until the next start; none, if this generation is not started again.
-        delay: Option<Duration>,
-        /// The app is in a crash loop.
-        failed: bool,
+        next: Next,
     },
     SpawnFailed {
         id: WorkerId,
         error: String,
-        delay: Option<Duration>,
-        failed: bool,
+        next: Next,
     },
     /// It is killed.
     StartTimeout {
@@ -243,8 +242,7 @@ pub enum Report {
         timeout: Duration,
         /// It had said that it was ready, but no health check has succeeded.
         was_ready: bool,
-        delay: Option<Duration>,
-        failed: bool,
+        next: Next,
     },
     DrainTimeout {
         id: WorkerId,
@@ -261,8 +259,7 @@ pub enum Report {
     Hung {
         id: WorkerId,
         why: String,
-        delay: Option<Duration>,
-        failed: bool,
+        next: Next,
     },
     /// Its successor is being started.
     Recycling {

@@ -160,7 +160,7 @@ impl AppMachine {
         );
         effects.push(Effect::Dump(id));
         let place = effects.len();
-        let verdict = self.failure(
+        let next = self.failure(
             &worker,
             now.saturating_duration_since(since),
             now,
@@ -171,8 +171,7 @@ impl AppMachine {
         let report = Report::Hung {
             id,
             why: why.to_owned(),
-            delay: verdict.map(|(delay, _)| delay),
-            failed: verdict.is_some_and(|(_, failed)| failed),
+            next,
         };
         effects.insert(place, Effect::Report(report));
     }

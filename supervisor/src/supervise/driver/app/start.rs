@@ -5,28 +5,27 @@ use crate::supervise::machine::{Report, describe};
 
 impl AppRun {
     /// Notes whether those who wait for a start of the generation that serves, or should, have waited in vain. A failure
-    /// that has no delay belongs to a rollout, which has an end of its own.
+    /// after which nothing is started belongs to a rollout, which has an end of its own.
     pub(in super::super) fn note_start(&mut self, report: &Report) {
         let what = match report {
             Report::SpawnFailed {
                 error,
-                delay: Some(_),
+                next: Some(_),
                 ..
             } => error.clone(),
             Report::Crashed {
                 exit,
-                delay: Some(_),
-                failed,
+                next: Some(next),
                 ..
             } => match self.last_ending.as_ref().is_some_and(|e| e.was_ready()) {
-                true if *failed => describe(*exit),
+                true if next.failed => describe(*exit),
                 true => return,
                 false => format!("{} before it was ready", describe(*exit)),
             },
             Report::StartTimeout {
                 timeout,
                 was_ready,
-                delay: Some(_),
+                next: Some(_),
                 ..
             } => {
                 let what = if *was_ready { "healthy" } else { "ready" };

@@ -94,8 +94,8 @@ fn outcome(effects: &[Effect]) -> Option<(u64, Result<(), String>)> {
 /// What is told of a failure that is no exit, and where: the delay until the next start, if there is one.
 fn told_delay(effects: &[Effect]) -> Option<(usize, Option<Duration>)> {
     effects.iter().enumerate().find_map(|(at, e)| match e {
-        Effect::Report(Report::StartTimeout { delay, .. } | Report::Hung { delay, .. }) => {
-            Some((at, *delay))
+        Effect::Report(Report::StartTimeout { next, .. } | Report::Hung { next, .. }) => {
+            Some((at, next.map(|next| next.delay)))
         }
         _ => None,
     })
