@@ -7,6 +7,6 @@ mod detach;
 mod monitor;
 mod stdio;
 
-pub use detach::{Detached, Front, Launcher, detach};
+pub use detach::{Detached, Launcher, detach};
 pub use monitor::{Monitor, Monitored, monitor};
 pub use stdio::{open_log, to_log, to_nowhere};

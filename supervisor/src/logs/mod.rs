@@ -46,7 +46,6 @@ use lines::Cutter;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 pub use output::{AllRead, Output, Released};
 pub use own::OwnLog;
-pub use pause::Paused;
 use pump::{End, Pace, Pipe, Pump};
 use routes::{abandon_unused, place};
 use sink::{Feed, Place, Sink};

@@ -14,7 +14,7 @@ mod path;
 #[cfg(test)]
 mod tests;
 
-pub use path::{BadPath, path_info, percent_decode, strip_prefix};
+pub use path::{path_info, strip_prefix};
 
 use super::message::RouteNode;
 use index::Index;

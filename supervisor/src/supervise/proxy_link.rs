@@ -38,7 +38,6 @@ const LAST_STEPS: Duration = Duration::from_secs(1);
 
 /// A running proxy, as the driver holds it. Dropping it ends the process.
 pub struct ProxyLink {
-    pub instance: Instance,
     pub pid: u32,
     orders: mpsc::UnboundedSender<Order>,
 }
@@ -132,11 +131,7 @@ impl ProxyLink {
         let (orders, outgoing) = mpsc::unbounded_channel();
         let pid = child.pid();
         tokio::spawn(run(child, framed, outgoing, instance, news));
-        ProxyLink {
-            instance,
-            pid,
-            orders,
-        }
+        ProxyLink { pid, orders }
     }
 
     /// Unbounded, but tables come only as fast as workers come and go.
@@ -145,13 +140,9 @@ impl ProxyLink {
     }
 
     /// A proxy whose conversation has ended; its last news is on its way.
-    pub fn ended(instance: Instance, pid: u32) -> ProxyLink {
+    pub fn ended(pid: u32) -> ProxyLink {
         let (orders, _) = mpsc::unbounded_channel();
-        ProxyLink {
-            instance,
-            pid,
-            orders,
-        }
+        ProxyLink { pid, orders }
     }
 
     /// Ends the conversation here and gives what is needed to go on with it. No answer: the proxy has ended, and its last

@@ -80,10 +80,6 @@ impl PidFile {
         }
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// What holds the lock, for [`PidFile::take_over`].
     ///
     /// # Errors

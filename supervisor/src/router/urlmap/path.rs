@@ -22,7 +22,7 @@ pub fn path_info(target: &[u8]) -> Result<Cow<'_, [u8]>, BadPath> {
 }
 
 /// Decodes `%XX`; a malformed escape stays as it is (as Python's `unquote`).
-pub fn percent_decode(raw: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn percent_decode(raw: &[u8]) -> Cow<'_, [u8]> {
     percent_encoding::percent_decode(raw).into()
 }
 

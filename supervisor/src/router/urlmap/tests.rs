@@ -1,3 +1,4 @@
+use super::path::{BadPath, percent_decode};
 use super::*;
 use crate::fuzz::fuzz;
 use crate::router::message::Route;

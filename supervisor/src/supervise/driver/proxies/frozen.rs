@@ -97,7 +97,7 @@ impl Proxies {
             let (instance, pid) = (proxy.instance, proxy.pid);
             let link = match proxy.link {
                 Some(link) => ProxyLink::thaw(instance, pid, link, descriptors, self.news.clone())?,
-                None => ProxyLink::ended(instance, pid),
+                None => ProxyLink::ended(pid),
             };
             let proxy = Proxy {
                 link,
