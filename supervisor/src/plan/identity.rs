@@ -14,10 +14,10 @@ pub trait Accounts {
     fn group(&self, name: &str) -> Option<u32>;
 }
 
-/// Why an identity cannot be taken on.
+/// Why a setting cannot be as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// `user` or `group`.
+    /// The setting that is to blame.
     pub key: &'static str,
     pub message: String,
     pub hint: String,

@@ -1,5 +1,7 @@
 //! `[isolate]` and `[isolate:NAME]`: read once, overlaid per app, checked as a whole.
 
+mod contradictions;
+
 use super::identity::{Accounts, identity};
 use super::keys::{self, Draft, LogTarget, Scope, key};
 use super::names;
@@ -7,12 +9,9 @@ use super::spec::Settings;
 use super::suggest::nearest;
 use crate::config::problem::{Place, Problem};
 use crate::router::access_log::AccessLog;
+use contradictions::contradictions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
-
-/// What the proxies say of a worker may be so old, and without it a busy worker cannot be told from an ill one.
-const LEAST_HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One option with its interpolated value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,66 +279,8 @@ impl Sourced {
                 ),
             }
         }
-        if settings.restart_delay > settings.restart_max_delay {
-            let key = if self.places.contains_key("restart_delay") {
-                "restart_delay"
-            } else {
-                "restart_max_delay"
-            };
-            refuse(
-                key,
-                "`restart_delay` is longer than `restart_max_delay`".to_owned(),
-                "raise `restart_max_delay` or lower `restart_delay`".to_owned(),
-            );
-        }
-        if settings
-            .max_processes
-            .is_some_and(|most| most < settings.processes)
-        {
-            let key = if self.places.contains_key("max_processes") {
-                "max_processes"
-            } else {
-                "processes"
-            };
-            refuse(
-                key,
-                "`max_processes` is less than `processes`".to_owned(),
-                "raise `max_processes`, or lower `processes`".to_owned(),
-            );
-        }
-        if settings.health_interval < LEAST_HEALTH_INTERVAL {
-            refuse(
-                "health_interval",
-                "`health_interval` is less than a second".to_owned(),
-                "write `1s` or more: what a worker has to do is known to the second".to_owned(),
-            );
-        }
-        for (key, value) in [
-            ("start_timeout", settings.start_timeout),
-            ("scale_down_after", settings.scale_down_after),
-            ("crash_window", settings.crash_window),
-            ("restart_delay", settings.restart_delay),
-            ("deadly_pause", settings.deadly_pause),
-        ] {
-            if value.is_zero() {
-                refuse(
-                    key,
-                    format!("`{key}` cannot be zero"),
-                    "write a duration above zero".to_owned(),
-                );
-            }
-        }
-        for (key, wanted) in [
-            ("seccomp", settings.wanted.seccomp),
-            ("private_signals", settings.wanted.private_signals),
-        ] {
-            if wanted && !settings.no_new_privileges {
-                refuse(
-                    key,
-                    format!("`{key}` cannot be had with `no_new_privileges = off`"),
-                    "remove one of the two; the kernel demands it".to_owned(),
-                );
-            }
+        for refusal in contradictions(settings, |key| self.places.contains_key(key)) {
+            refuse(refusal.key, refusal.message, refusal.hint);
         }
         Policy {
             settings: self.draft.settings,

@@ -1,5 +1,6 @@
 use super::*;
 use crate::plan::spec::{LogTo, User};
+use std::time::Duration;
 
 struct Nobody;
 
