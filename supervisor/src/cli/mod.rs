@@ -21,6 +21,7 @@ mod scale;
 mod serve;
 mod site;
 mod stats;
+mod status;
 mod table;
 mod top;
 mod units;
@@ -37,7 +38,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Resolve(args) => resolve::run(&args),
         Command::Member => member::run(),
         Command::Serve(args) => serve::run(&args),
-        Command::Status(args) => remote::status(&args),
+        Command::Status(args) => status::run(&args),
         Command::Restart(args) => remote::restart(&args),
         Command::Reload(args) => remote::reload(&args),
         Command::Stop(args) => remote::stop(&args),

@@ -2,29 +2,14 @@
 
 use super::args::{AppsArgs, SiteArgs, StatusArgs};
 use super::exit::Exit;
-use super::problems::printable;
-use super::{check, outcome, output, site};
+use super::{outcome, site};
 use crate::control::client::{self, ControlError};
-use crate::control::protocol::{Answer, Command, Status};
+use crate::control::protocol::{Answer, Command};
 use crate::sys::rundir;
 use std::path::{Path, PathBuf};
 
 /// Time between two tries while paster is being upgraded.
 const AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
-
-pub(crate) fn status(args: &StatusArgs) -> Exit {
-    match call(&args.site, &Command::Status) {
-        Ok(Answer::Status(status)) => {
-            if args.json {
-                output::answer(&check::json(&status));
-            } else {
-                output::answer(&render_status(&status));
-            }
-            Exit::Ok
-        }
-        other => finish(other, args.json),
-    }
-}
 
 pub(crate) fn restart(args: &AppsArgs) -> Exit {
     finish(
@@ -112,89 +97,4 @@ pub(crate) fn finish(answer: Result<Answer, ControlError>, json: bool) -> Exit {
         }
         Err(error) => outcome::fail(&error, json),
     }
-}
-
-fn render_status(status: &Status) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header([
-        "APP", "STATE", "MOUNTS", "GEN", "WORKERS", "RESTARTS", "REQUESTS", "QUEUED",
-    ]);
-    for app in &status.apps {
-        let workers: Vec<String> = app
-            .workers
-            .iter()
-            .map(|worker| {
-                let pid = worker
-                    .pid
-                    .map_or_else(|| "-".to_owned(), |pid| pid.to_string());
-                let rss = worker
-                    .rss_bytes
-                    .map_or_else(String::new, |rss| format!(" {} MB", rss / 1_000_000));
-                match worker.state.as_str() {
-                    "ready" => format!("{pid}{rss}"),
-                    state => format!("{pid} {state}"),
-                }
-            })
-            .collect();
-        let scale = if app.max_processes > app.processes {
-            format!(" ({} of up to {})", app.processes, app.max_processes)
-        } else {
-            String::new()
-        };
-        table.add_row([
-            app.name.clone(),
-            match app.maintenance {
-                true => format!("{} (maintenance)", app.state),
-                false => app.state.clone(),
-            },
-            app.mounts.join(" "),
-            app.generation.to_string(),
-            workers.join(", ") + &scale,
-            app.restarts.to_string(),
-            app.requests.to_string(),
-            app.queued.to_string(),
-        ]);
-    }
-    let proxy = status
-        .proxy
-        .pid
-        .map_or_else(|| "none".to_owned(), |pid| pid.to_string());
-    // An older paster says addresses only.
-    let listen = if status.urls.is_empty() {
-        &status.listen
-    } else {
-        &status.urls
-    };
-    let mut text = format!(
-        "paster {} (pid {}, proxy {proxy}) serves {} on {}, up {:.0}s\n{table}",
-        status.version,
-        status.pid,
-        status.config,
-        listen.join(" "),
-        status.uptime_s,
-    );
-    for app in status.apps.iter() {
-        if let Some(message) = &app.maintenance_message {
-            let message = printable(message);
-            text.push_str(&format!("\nmaintenance of {}: {message}", app.name));
-        }
-        if let Some(death) = &app.last_death {
-            text.push_str(&format!("\nlast death of {}: {death}", app.name));
-            if let Some(report) = &app.last_report {
-                text.push_str(&format!(" (report {report})"));
-            }
-        }
-        for refused in &app.refused {
-            text.push_str(&format!(
-                "\nrefused by {}: {} {} for another {:.0}s; it was in flight at {} deaths",
-                app.name,
-                refused.method,
-                refused.path,
-                refused.left_s.ceil(),
-                refused.deaths
-            ));
-        }
-    }
-    text
 }

@@ -1,0 +1,114 @@
+//! `paster status`.
+
+use super::args::StatusArgs;
+use super::exit::Exit;
+use super::problems::printable;
+use super::{check, output, remote};
+use crate::control::protocol::{Answer, AppStatus, Command, Status, WorkerStatus};
+use std::fmt::Write;
+
+pub(crate) fn run(args: &StatusArgs) -> Exit {
+    match remote::call(&args.site, &Command::Status) {
+        Ok(Answer::Status(status)) => {
+            if args.json {
+                output::answer(&check::json(&status));
+            } else {
+                output::answer(&render(&status));
+            }
+            Exit::Ok
+        }
+        other => remote::finish(other, args.json),
+    }
+}
+
+fn render(status: &Status) -> String {
+    let proxy = status
+        .proxy
+        .pid
+        .map_or_else(|| "none".to_owned(), |pid| pid.to_string());
+    // An older paster says addresses only.
+    let listen = if status.urls.is_empty() {
+        &status.listen
+    } else {
+        &status.urls
+    };
+    let mut text = format!(
+        "paster {} (pid {}, proxy {proxy}) serves {} on {}, up {:.0}s\n{}",
+        status.version,
+        status.pid,
+        status.config,
+        listen.join(" "),
+        status.uptime_s,
+        table(&status.apps)
+    );
+    status.apps.iter().for_each(|app| notes(&mut text, app));
+    text
+}
+
+fn table(apps: &[AppStatus]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header([
+        "APP", "STATE", "MOUNTS", "GEN", "WORKERS", "RESTARTS", "REQUESTS", "QUEUED",
+    ]);
+    for app in apps {
+        let workers: Vec<String> = app.workers.iter().map(worker).collect();
+        let scale = if app.max_processes > app.processes {
+            format!(" ({} of up to {})", app.processes, app.max_processes)
+        } else {
+            String::new()
+        };
+        table.add_row([
+            app.name.clone(),
+            match app.maintenance {
+                true => format!("{} (maintenance)", app.state),
+                false => app.state.clone(),
+            },
+            app.mounts.join(" "),
+            app.generation.to_string(),
+            workers.join(", ") + &scale,
+            app.restarts.to_string(),
+            app.requests.to_string(),
+            app.queued.to_string(),
+        ]);
+    }
+    table
+}
+
+/// `21137 16 MB`; one that is not ready with its state instead of its memory.
+fn worker(worker: &WorkerStatus) -> String {
+    let pid = worker
+        .pid
+        .map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+    let rss = worker
+        .rss_bytes
+        .map_or_else(String::new, |rss| format!(" {} MB", rss / 1_000_000));
+    match worker.state.as_str() {
+        "ready" => format!("{pid}{rss}"),
+        state => format!("{pid} {state}"),
+    }
+}
+
+/// What else is to be known of an app, a line for each.
+fn notes(text: &mut String, app: &AppStatus) {
+    let name = &app.name;
+    if let Some(message) = &app.maintenance_message {
+        let _ = write!(text, "\nmaintenance of {name}: {}", printable(message));
+    }
+    if let Some(death) = &app.last_death {
+        let _ = write!(text, "\nlast death of {name}: {death}");
+        if let Some(report) = &app.last_report {
+            let _ = write!(text, " (report {report})");
+        }
+    }
+    for refused in &app.refused {
+        let _ = write!(
+            text,
+            "\nrefused by {name}: {} {} for another {:.0}s; it was in flight at {} deaths",
+            refused.method,
+            refused.path,
+            refused.left_s.ceil(),
+            refused.deaths
+        );
+    }
+}
