@@ -22,7 +22,7 @@ use crate::supervise::driver::{Driver, Inputs, Order, Outcome, Replan, Surroundi
 use crate::supervise::launch::Site;
 use crate::sys::pidfile::PidFileError;
 use crate::sys::rundir::RunDirError;
-use holdings::Holdings;
+use holdings::{Holdings, Predecessor};
 use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixListener;
@@ -147,15 +147,9 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         proxy_uid,
         strangers,
         mut predecessor,
-    } = match serve.take_over.take() {
-        None => {
-            crate::sys::fd::cloexec_from(3)?;
-            match first_plan(replan.clone(), &mut orders).await? {
-                Some(plan) => Holdings::acquire(serve, plan.map_err(ServeError::Config)?)?,
-                None => return Ok(()),
-            }
-        }
-        Some(state) => Holdings::take_over(&serve, state)?,
+    } = match hold(serve, &mut orders).await? {
+        Some(holdings) => holdings,
+        None => return Ok(()),
     };
     if predecessor.is_none() {
         announce(&Started {
@@ -169,19 +163,9 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
     if around.daemon {
         background::to_nowhere(inherited.log_file.is_none())?;
     }
-    let logs = match &mut predecessor {
-        None => Logs::start(FrozenLogs::default(), None)?,
-        Some((_, state, descriptors)) => {
-            let frozen = std::mem::take(&mut state.surroundings.logs);
-            let kept = frozen.kept.map(|number| descriptors.take(number));
-            Logs::start(frozen, kept.transpose()?.map(Into::into))?
-        }
-    };
+    let feeds = feeds(predecessor.as_mut())?;
+    let Feeds { logs, events } = feeds.clone();
     let _last_lines = log::LastLines(logs.clone());
-    let events = match &predecessor {
-        None => Feed::new(journal::KEPT),
-        Some((_, state, _)) => state.surroundings.events(),
-    };
     log::init(logs.own_log(), events.clone(), log_level);
     if predecessor.is_none() && inherited.log_file.is_some() {
         log::tell_start(&plan, &listeners, around.obituary.as_deref());
@@ -203,7 +187,7 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         state_dir,
         proxy_uid,
         reload,
-        logs: logs.clone(),
+        logs,
         news: news_sender,
     };
     let mut inputs = Inputs {
@@ -216,7 +200,7 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         run_dir: run_dir.path().to_path_buf(),
         lock: run_dir.lock()?,
         control: control.try_clone()?.into(),
-        events: events.clone(),
+        events,
         inherited,
         binder,
         pid_file,
@@ -233,8 +217,38 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         None => driver.start_all(),
         Some((from, state, descriptors)) => driver.take_over(&from, state, descriptors)?,
     }
-    let feeds = Feeds { logs, events };
     supervise(&mut driver, &mut inputs, &control, &call_sender, &feeds).await
+}
+
+/// What we need to serve; none if we were told to stop before we had it.
+async fn hold(
+    mut serve: Serve,
+    orders: &mut mpsc::Receiver<Order>,
+) -> Result<Option<Holdings>, ServeError> {
+    if let Some(state) = serve.take_over.take() {
+        return Holdings::take_over(&serve, state).map(Some);
+    }
+    crate::sys::fd::cloexec_from(3)?;
+    match first_plan(serve.replan.clone(), orders).await? {
+        Some(plan) => Holdings::acquire(serve, plan.map_err(ServeError::Config)?).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Logs and events, with what the predecessor has kept of them.
+fn feeds(predecessor: Option<&mut Predecessor>) -> io::Result<Feeds> {
+    let Some((_, state, descriptors)) = predecessor else {
+        return Ok(Feeds {
+            logs: Logs::start(FrozenLogs::default(), None)?,
+            events: Feed::new(journal::KEPT),
+        });
+    };
+    let frozen = std::mem::take(&mut state.surroundings.logs);
+    let kept = frozen.kept.map(|number| descriptors.take(number));
+    Ok(Feeds {
+        logs: Logs::start(frozen, kept.transpose()?.map(Into::into))?,
+        events: state.surroundings.events(),
+    })
 }
 
 /// From the start until everything has stopped, or until another program has taken our place.

@@ -20,6 +20,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixListener;
 
+/// The program in whose place we are: which it was, its state, and what it held.
+pub(super) type Predecessor = (String, FrozenDriver, Descriptors);
+
 /// What a supervisor holds while it serves.
 pub(super) struct Holdings {
     pub(super) plan: Plan,
@@ -35,8 +38,7 @@ pub(super) struct Holdings {
     pub(super) proxy_uid: Option<u32>,
     /// Processes in our control groups that are not ours.
     pub(super) strangers: Vec<Stranger>,
-    /// The state of the program in whose place we are.
-    pub(super) predecessor: Option<(String, FrozenDriver, Descriptors)>,
+    pub(super) predecessor: Option<Predecessor>,
 }
 
 impl Holdings {

@@ -2,13 +2,13 @@
 
 use super::super::Driver;
 use super::super::ending::{Ending, Lost};
-use super::Live;
+use super::{AppRun, Live};
 use crate::keeper::message::ToKeeper;
 use crate::plan::spec::AppKind;
 use crate::supervise::contract::Seat;
 use crate::supervise::journey::Journey;
-use crate::supervise::launch::{self, Worker};
-use crate::supervise::machine::{Effect, Event};
+use crate::supervise::launch::{self, Site, Worker};
+use crate::supervise::machine::{Effect, Event, WorkerId};
 use crate::sys::oom;
 use nix::sys::signal::Signal;
 use std::time::Instant;
@@ -46,48 +46,8 @@ impl Driver {
                 slot,
                 generation,
             } => {
-                let seat = Seat {
-                    app: app.spec_of(generation),
-                    slot,
-                    generation,
-                };
-                let worker = match seat.app.is_preloaded() {
-                    true => app.fork(&self.site, number, id, slot, generation),
-                    false => launch::launch(&self.site, seat, id),
-                };
-                match worker {
-                    Ok(Worker { launched, address }) => {
-                        let started = Instant::now();
-                        let live = Live {
-                            launched,
-                            address,
-                            root: None,
-                            pid: None,
-                            started,
-                            status: None,
-                            first_named: None,
-                            last_named: 0,
-                            requests_before: 0,
-                            share: fastrand::f64(),
-                            sentence: None,
-                            asked: None,
-                            is_asked: false,
-                            health: None,
-                            slot,
-                            generation,
-                            journey: Journey::default(),
-                            lost: Lost::default(),
-                            refused: Vec::new(),
-                            oom_kills: oom::oom_kills(),
-                        };
-                        app.live.insert(id, live);
-                    }
-                    Err(error) => {
-                        let error = format!("could not be started: {error}");
-                        app.last_ending = Some(Ending::unborn(id, slot, generation, &error));
-                        return Some(Event::SpawnFailed(id, error));
-                    }
-                }
+                let failed = app.spawn(&self.site, number, (id, slot, generation));
+                return failed.map(|error| Event::SpawnFailed(id, error));
             }
             Effect::Terminate(id) => {
                 if let Some(live) = app.live.get_mut(&id) {
@@ -124,5 +84,64 @@ impl Driver {
             }
         }
         None
+    }
+}
+
+impl AppRun {
+    /// Orders a process; what has failed, if that could not be done.
+    fn spawn(
+        &mut self,
+        site: &Site,
+        number: u64,
+        (id, slot, generation): (WorkerId, u32, u64),
+    ) -> Option<String> {
+        let seat = Seat {
+            app: self.spec_of(generation),
+            slot,
+            generation,
+        };
+        let worker = match seat.app.is_preloaded() {
+            true => self.fork(site, number, id, slot, generation),
+            false => launch::launch(site, seat, id),
+        };
+        match worker {
+            Ok(worker) => {
+                self.live.insert(id, Live::new(worker, slot, generation));
+                None
+            }
+            Err(error) => {
+                let error = format!("could not be started: {error}");
+                self.last_ending = Some(Ending::unborn(id, slot, generation, &error));
+                Some(error)
+            }
+        }
+    }
+}
+
+impl Live {
+    /// One of which nothing is known yet.
+    fn new(Worker { launched, address }: Worker, slot: u32, generation: u64) -> Live {
+        Live {
+            launched,
+            address,
+            root: None,
+            pid: None,
+            started: Instant::now(),
+            status: None,
+            first_named: None,
+            last_named: 0,
+            requests_before: 0,
+            share: fastrand::f64(),
+            sentence: None,
+            asked: None,
+            is_asked: false,
+            health: None,
+            slot,
+            generation,
+            journey: Journey::default(),
+            lost: Lost::default(),
+            refused: Vec::new(),
+            oom_kills: oom::oom_kills(),
+        }
     }
 }
