@@ -3,9 +3,9 @@
 //! What a field may contain was checked by h2: names in lower case, pseudo-fields first and once, no field that belongs to a
 //! connection, as many bytes of a body as were announced.
 
-use super::body::ResponseBody;
-use super::error::ProxyError;
-use super::pages::{self, Markup, Shown};
+use crate::proxy::body::ResponseBody;
+use crate::proxy::error::ProxyError;
+use crate::proxy::pages::{self, Markup, Shown};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;

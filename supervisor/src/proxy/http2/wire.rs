@@ -1,8 +1,8 @@
 //! The bytes of an HTTP/2 connection on their way, and what its state learns from them.
 
-use super::connection::{ConnectionState, Phase};
-use super::socket::ClientStream;
 use super::toll::Toll;
+use crate::proxy::connection::{ConnectionState, Phase};
+use crate::proxy::socket::ClientStream;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! One stream of an HTTP/2 connection: its deadlines, which are a connection's in HTTP/1, and the body that goes back on it.
 
-use super::body::{BodyError, ResponseBody};
-use super::connection::{ConnectionState, Phase};
-use super::hop::tokens;
-use super::http2::Streams;
-use super::thread::Thread;
+use super::streams::Streams;
+use crate::proxy::body::{BodyError, ResponseBody};
+use crate::proxy::connection::{ConnectionState, Phase};
+use crate::proxy::hop::tokens;
+use crate::proxy::thread::Thread;
 use crate::router::limits::ClientLimits;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -17,7 +17,7 @@ use std::task::{Context, Poll, ready};
 
 /// What a thread looks after.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(in crate::proxy) struct Watched {
     state: Arc<ConnectionState>,
     /// The answer; none before there is one, and after it was given up.
     body: RefCell<Option<ResponseBody>>,
@@ -27,7 +27,7 @@ pub(super) struct Watched {
 
 impl Watched {
     /// Called a few times a second. An answer that the client does not take is given up, and its worker is free.
-    pub(super) fn look(&self, now: u64, limits: &ClientLimits) {
+    pub(in crate::proxy) fn look(&self, now: u64, limits: &ClientLimits) {
         if self.streams.fill_the_line() {
             // It waits for the others; that the client takes something at all is the connection's to watch.
             self.state.write_waits();
