@@ -84,6 +84,8 @@ pub(crate) fn asking(path: &str) -> [(&str, &str); 4] {
 pub(crate) struct Stream {
     /// Of interim answers.
     pub(crate) interim: Vec<u16>,
+    /// All of theirs.
+    pub(crate) interim_fields: Vec<Field>,
     /// Of the final one.
     pub(crate) status: Option<u16>,
     pub(crate) fields: Vec<Field>,
@@ -364,13 +366,22 @@ impl Raw {
         };
         let to = self.seen.streams.entry(stream).or_default();
         to.ended |= flags & END_STREAM != 0;
+        let status = fields.iter().find(|field| field.0 == ":status");
         if to.status.is_some() {
+            if status.is_some() {
+                self.seen.trouble = Some(format!("a head behind the answer: {fields:?}"));
+            }
             to.trailers = Some(fields);
             return;
         }
-        let status = fields.iter().find(|field| field.0 == ":status");
         match status.and_then(|status| status.1.parse().ok()) {
-            Some(status @ 100..200) => to.interim.push(status),
+            Some(status @ 100..200) => {
+                if to.ended {
+                    self.seen.trouble = Some(format!("an interim answer is the end: {fields:?}"));
+                }
+                to.interim.push(status);
+                to.interim_fields.extend(fields);
+            }
             Some(status) => {
                 to.status = Some(status);
                 to.fields = fields;

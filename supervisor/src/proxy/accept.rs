@@ -1,6 +1,7 @@
 //! A worker's answer becomes the client's.
 
 use super::accept_encoding::Accepted;
+use super::arriving::ClientEnd;
 use super::asked::Asked;
 use super::body::{ResponseBody, Trailers};
 use super::compress;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 /// What the client would have its answer like.
 pub(super) struct Wishes {
-    pub(super) on_upgrade: Option<hyper::upgrade::OnUpgrade>,
+    pub(super) on_upgrade: Option<ClientEnd>,
     pub(super) trailers: Trailers,
     /// None: nobody has asked, for nothing is compressed.
     pub(super) codings: Option<Accepted>,

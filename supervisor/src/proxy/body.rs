@@ -1,6 +1,7 @@
 //! Bodies on their way through: the client's towards a worker, a worker's towards the client. Each chunk passes as it
 //! comes, with the back-pressure of whoever is slower.
 
+use super::arriving::Arriving;
 use super::compress::Compressed;
 use super::connection::ConnectionState;
 use super::encoder::Encoder;
@@ -82,7 +83,7 @@ pub(super) enum Trailers {
 /// A request body as it comes from the client.
 #[derive(Debug)]
 pub(super) struct ClientBody {
-    incoming: Incoming,
+    incoming: Arriving,
     state: Arc<ConnectionState>,
     account: SharedAccount,
     ended: bool,
@@ -94,7 +95,7 @@ pub(super) struct ClientBody {
 }
 
 impl ClientBody {
-    pub(super) fn new(incoming: Incoming, state: Arc<ConnectionState>) -> Self {
+    pub(super) fn new(incoming: Arriving, state: Arc<ConnectionState>) -> Self {
         let ended = incoming.is_end_stream();
         if !ended {
             state.set_body_open(true);

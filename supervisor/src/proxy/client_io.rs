@@ -4,6 +4,7 @@ use super::connection::{ConnectionState, Phase};
 use super::direct::Next;
 use super::error::ProxyError;
 use super::gate::{Gate, Offer};
+use super::interim::Form;
 use super::limits;
 use super::socket::ClientStream;
 use crate::router::limits::ClientLimits;
@@ -39,7 +40,7 @@ impl<S: ClientStream> ClientIo<S> {
         logged: Logged,
         limits: ClientLimits,
     ) -> Self {
-        state.interim.will_be_taken();
+        state.interim.will_be_taken(Form::Bytes);
         if stream.plain().is_some() {
             state.direct.will_be_taken();
         }

@@ -230,6 +230,13 @@ impl ConnectionState {
         }
     }
 
+    /// The body of the request is wanted, and its client waits to be told so.
+    pub(super) fn ask_to_continue(&self) {
+        if self.interim.ask_to_continue() {
+            self.wake();
+        }
+    }
+
     /// Waits until interim answers are on their way, so that the final one does not overtake them.
     pub(super) async fn interim_written(&self) {
         // Whoever takes them off wakes the connection, and with it its service.
@@ -447,20 +454,36 @@ impl ConnectionState {
         }
     }
 
+    /// As [`Self::look`], at one stream of a connection. Whether its client is there is asked for the connection.
+    pub(super) fn look_at_stream(&self, now: u64, limits: &ClientLimits) {
+        self.look_at_body(now, limits);
+        if self.write_is_late(now, limits) {
+            self.close();
+        }
+        if self.interim.has_heads() {
+            // There was no room for them.
+            self.wake();
+        }
+    }
+
+    fn write_is_late(&self, now: u64, limits: &ClientLimits) -> bool {
+        let blocked = self.write_blocked.load(Relaxed);
+        blocked != 0 && now.saturating_sub(blocked) >= limits.write_timeout_ms
+    }
+
     /// Milliseconds in this phase.
     pub(super) fn age(&self, now: u64) -> u64 {
         now.saturating_sub(self.since.load(Relaxed))
     }
 
     fn due(&self, now: u64, limits: &ClientLimits) -> Due {
-        let blocked = self.write_blocked.load(Relaxed);
-        if blocked != 0 && now.saturating_sub(blocked) >= limits.write_timeout_ms {
+        if self.write_is_late(now, limits) {
             return Due::Close;
         }
         let limit = match self.phase() {
             Phase::Fresh | Phase::Head => limits.head_timeout_ms,
             // An answer is still on its way.
-            Phase::Idle if blocked != 0 => return Due::Nothing,
+            Phase::Idle if self.is_write_blocked() => return Due::Nothing,
             Phase::Idle => limits.keep_alive_timeout_ms,
             Phase::Lingering => limits::LINGER.as_millis() as u64,
             Phase::Busy => return self.due_while_busy(now),

@@ -12,8 +12,9 @@
 //! What the configuration wants of answers is in `answers`: `header_rules`, then `compress` with an `encoder` for the body; `error_pages` for
 //! those of our own. `redirects` come before a route is looked for. All of it is empty where nothing was asked for.
 //!
-//! `greet` comes before `serve` where clients begin with TLS or the PROXY protocol. `http2` makes a request in the shape of HTTP/1.1 of
-//! each stream (`translate`), with the deadlines of a connection (`stream`), and sends away who sends frames that carry nothing (`toll`).
+//! `greet` comes before `serve` where clients begin with TLS or the PROXY protocol. Clients of HTTP/1.1 are hyper's, behind a `gate`; those of
+//! HTTP/2 are h2's, in `http2`, which makes a request in the shape of HTTP/1.1 of each stream. From `request` on all are the same, but for
+//! how a body comes (`arriving`) and how `interim` answers leave.
 //! `origin` is what trusted proxies tell of a client.
 //!
 //! Apps that are files end at `files`, which is asked after `route`; large ones go past hyper (`direct`).
@@ -25,6 +26,7 @@ mod accept;
 mod accept_encoding;
 mod access_log;
 mod answers;
+mod arriving;
 mod asked;
 mod body;
 mod chunk_scan;

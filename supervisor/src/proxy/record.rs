@@ -11,7 +11,6 @@ use super::trace::Trace;
 use super::traffic::{Cells, End};
 use super::upstream::Upstream;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,7 +43,7 @@ enum Received {
 }
 
 impl Record {
-    pub(super) fn start(conversation: &Conversation, request: &Request<Incoming>) -> Self {
+    pub(super) fn start<B>(conversation: &Conversation, request: &Request<B>) -> Self {
         let thread = Rc::clone(&conversation.thread);
         let log = thread.shared.log.as_ref().map(|log| {
             let client = &conversation.client;

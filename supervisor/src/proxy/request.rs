@@ -2,6 +2,7 @@
 
 use super::accept::{Wishes, accept_answer};
 use super::accept_encoding::Accepted;
+use super::arriving::Arriving;
 use super::asked::Asked;
 use super::body::{BodyError, ClientBody, ReadAhead, RequestBody, ResponseBody, Trailers};
 use super::connection::{ConnectionState, Phase};
@@ -28,7 +29,6 @@ use crate::router::message::{Handover, ListenerInfo};
 use crate::router::urlmap::{Matched, Outcome, RequestTarget, path_info};
 use http::header::{CONNECTION, HOST, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -47,7 +47,7 @@ pub(super) struct Conversation {
 /// Answers a request, whatever happens.
 pub(super) async fn answer(
     conversation: Rc<Conversation>,
-    request: Request<Incoming>,
+    request: Request<Arriving>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let state = &conversation.state;
     state.enter(Phase::Busy);
@@ -110,7 +110,7 @@ fn close_if_needed(response: &mut Response<ResponseBody>, version: Version, drai
 
 async fn forward(
     conversation: &Conversation,
-    mut request: Request<Incoming>,
+    mut request: Request<Arriving>,
     seen: Seen,
     record: &mut Record,
 ) -> Result<Response<ResponseBody>, Failure> {
@@ -180,7 +180,7 @@ async fn forward(
         tries: Tries::default(),
         fresh: false,
         once: false,
-        informed: (head.version == Version::HTTP_11).then(|| Arc::clone(&conversation.state)),
+        informed: (head.version >= Version::HTTP_11).then(|| Arc::clone(&conversation.state)),
     };
     let mut waiting_since = None;
     let mut held: Option<Lease> = None;

@@ -1,5 +1,6 @@
 //! Accepting clients, and the life of a client connection around its requests.
 
+use super::arriving::Arriving;
 use super::client_io::{ClientIo, Logged};
 use super::connection::ConnectionState;
 use super::greet::greet;
@@ -16,7 +17,7 @@ use super::unix_stream::UnixStream;
 use crate::router::limits::ClientLimits;
 use crate::router::message::ListenerInfo;
 use crate::sys::shortage::Complaints;
-use http::StatusCode;
+use http::{Request, StatusCode};
 use hyper::server::conn::http1::{Builder, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -258,7 +259,9 @@ async fn converse<S: ClientStream>(
     let state = &conversation.state;
     let service = {
         let conversation = Rc::clone(conversation);
-        service_fn(move |request| answer(Rc::clone(&conversation), request))
+        service_fn(move |request: Request<_>| {
+            answer(Rc::clone(&conversation), request.map(Arriving::Http1))
+        })
     };
     let mut builder = Builder::new();
     if limits.max_fields > HYPERS_FIELDS {

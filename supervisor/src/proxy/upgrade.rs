@@ -1,6 +1,7 @@
 //! WebSocket: a request that may become a tunnel. It does so when the worker's 101 arrives, not before, and only when
 //! it was asked for; nothing but `websocket` is ever upgraded, so no HTTP hides in a tunnel.
 
+use super::arriving::{Arriving, ClientEnd};
 use super::asked::{Asked, Progress};
 use super::body::ResponseBody;
 use super::hop::{has_connection_option, strip_response, tokens};
@@ -11,7 +12,7 @@ use super::upstream::Lease;
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use std::cell::Cell;
 use std::io;
@@ -23,13 +24,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
 /// The client's end of a tunnel, if this request asks for one that we allow.
-pub(super) fn wanted(request: &mut Request<Incoming>) -> Option<OnUpgrade> {
+pub(super) fn wanted(request: &mut Request<Arriving>) -> Option<ClientEnd> {
     // In HTTP/2 only `translate` writes such fields.
     let asks = matches!(request.version(), Version::HTTP_11 | Version::HTTP_2)
         && request.method() == Method::GET
         && is_websocket(request.headers())
         && has_connection_option(request.headers(), b"upgrade");
-    asks.then(|| hyper::upgrade::on(request))
+    if !asks {
+        return None;
+    }
+    match request.body_mut() {
+        Arriving::Http1(_) => Some(ClientEnd::Http1(hyper::upgrade::on(request))),
+        Arriving::Http2(_) => None,
+        Arriving::Tunnel(opened) => opened.take().map(ClientEnd::Http2),
+    }
 }
 
 fn is_websocket(headers: &HeaderMap) -> bool {
@@ -54,7 +62,7 @@ pub(super) fn agreed(response: &Response<Incoming>) -> bool {
 /// Joins client and worker; the lease is held until both are done.
 pub(super) fn tunnel(
     conversation: &Conversation,
-    client: OnUpgrade,
+    client: ClientEnd,
     response: &mut Response<Incoming>,
     lease: Lease,
     asked: Asked,
@@ -65,13 +73,18 @@ pub(super) fn tunnel(
     let thread = Rc::clone(&conversation.thread);
     let open = thread.open_tunnel();
     tokio::task::spawn_local(async move {
-        let (down, up) = match (client.await, worker.await) {
-            (Ok(client), Ok(worker)) => {
-                let lost = || asked.lost_by(lease.upstream(), Progress::Answering);
-                copy(client, worker, lost).await
-            }
-            _ => (0, 0),
+        let lost = || asked.lost_by(lease.upstream(), Progress::Answering);
+        let carried = match client {
+            ClientEnd::Http1(client) => match (client.await, worker.await) {
+                (Ok(client), Ok(worker)) => Some(copy(TokioIo::new(client), worker, lost).await),
+                _ => None,
+            },
+            ClientEnd::Http2(client) => match (client.await, worker.await) {
+                (Ok(client), Ok(worker)) => Some(copy(client, worker, lost).await),
+                _ => None,
+            },
         };
+        let (down, up) = carried.unwrap_or_default();
         drop(lease);
         record.carried(down, up);
         drop(record);
@@ -89,11 +102,15 @@ pub(super) fn tunnel(
 
 /// Copies until both directions have ended, one fails, or nothing has moved for [`limits::TUNNEL_IDLE`]. Bytes from
 /// the client and from the worker. `lost` is called when the worker is the first to end.
-async fn copy(client: Upgraded, worker: Upgraded, lost: impl Fn()) -> (u64, u64) {
+async fn copy<C: AsyncRead + AsyncWrite + Unpin>(
+    client: C,
+    worker: Upgraded,
+    lost: impl Fn(),
+) -> (u64, u64) {
     let moved = Rc::new(Cell::new((0, 0)));
     let ended = Cell::new(false);
     let mut client = Counted {
-        io: TokioIo::new(client),
+        io: client,
         moved: Rc::clone(&moved),
         from_client: true,
         on_end: || ended.set(true),
@@ -126,15 +143,15 @@ async fn copy(client: Upgraded, worker: Upgraded, lost: impl Fn()) -> (u64, u64)
 }
 
 /// Counts what is read.
-struct Counted<F> {
-    io: TokioIo<Upgraded>,
+struct Counted<I, F> {
+    io: I,
     moved: Rc<Cell<(u64, u64)>>,
     from_client: bool,
     /// Called when nothing more can be read.
     on_end: F,
 }
 
-impl<F: Fn() + Unpin> AsyncRead for Counted<F> {
+impl<I: AsyncRead + Unpin, F: Fn() + Unpin> AsyncRead for Counted<I, F> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -162,7 +179,7 @@ impl<F: Fn() + Unpin> AsyncRead for Counted<F> {
     }
 }
 
-impl<F: Unpin> AsyncWrite for Counted<F> {
+impl<I: AsyncWrite + Unpin, F: Unpin> AsyncWrite for Counted<I, F> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Memory that a whole attack may cost, in KiB: far below what all of its bytes are.
-const MEMORY: u64 = 64 * 1024;
+pub(super) const MEMORY: u64 = 64 * 1024;
 
 /// A client that asks before, while and after another one does what `attack` does.
 fn beside(paster: &Paster, attack: impl FnOnce(&mut Raw) + Send) {
@@ -54,7 +54,7 @@ fn beside(paster: &Paster, attack: impl FnOnce(&mut Raw) + Send) {
 }
 
 /// The most that the proxy ever had, in KiB.
-fn memory(paster: &Paster) -> u64 {
+pub(super) fn memory(paster: &Paster) -> u64 {
     let pid = paster.status().proxy.pid.expect("there is a proxy");
     let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("the proxy is there");
     let line = text.lines().find(|line| line.starts_with("VmHWM:"));

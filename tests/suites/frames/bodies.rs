@@ -100,15 +100,51 @@ pub(super) const CASES: &[Case] = &[
     passes("trailers-of-an-answer-of-framing", "9110 6.5.1", &[asks(1, with!("GET", ("te", "trailers")))])
         .replied(Reply::Bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Length, Connection\r\n\r\n2\r\nok\r\n0\r\nContent-Length: 99\r\nConnection: close\r\n\r\n"))
         .never_says(&["content-length", "connection"]),
-    passes("continue-expected", "9110 10.1.1", &[begins(1, with!("POST", ("expect", "100-continue"), ("content-length", "3"))), last(b"abc")])
-        .arrives(&["abc"])
-        .never_arrives(&["expect: "])
-        .due(&[Due::Interim(1, 100), Due::Status(1, 200)])
-        .known(&[Due::Status(1, 200)]),
+    passes("continue-expected", "9110 10.1.1", &[
+        begins(1, with!("POST", ("expect", "100-continue"), ("content-length", "3"))),
+        Step::Await(Due::Interim(1, 100)),
+        last(b"abc"),
+    ])
+    .arrives(&["abc"])
+    .never_arrives(&["expect: "]),
+    passes("continue-expected-in-capitals", "9110 10.1.1", &[
+        begins(1, with!("POST", ("expect", "100-CONTINUE"))),
+        Step::Await(Due::Interim(1, 100)),
+        last(b"abc"),
+    ])
+    .arrives(&["abc"]),
+    passes("continue-expected-and-not-waited-for", "9110 10.1.1", &[
+        begins(1, with!("POST", ("expect", "100-continue"), ("content-length", "3"))),
+        last(b"abc"),
+    ])
+    .arrives(&["abc"]),
+    passes("continue-expected-without-a-body", "9110 10.1.1", &[asks(1, with!("POST", ("expect", "100-continue")))]),
+    // A refusal needs no body, so none is asked for.
+    refused("continue-expected-and-refused", "9110 10.1.1", &[
+        begins(1, with!("POST", ("expect", "100-continue"), ("content-length", "2000000"))),
+    ], &[Due::Status(1, 413), Due::Reset(1, NO_ERROR)])
+        .never_interim(),
+    passes("continue-of-a-worker", "9110 15.2.1", &[get(1)])
+        .replied(Reply::Bytes(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+        .never_interim(),
     passes("early-hints", "8.1", &[get(1)])
         .replied(Reply::Bytes(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
         .due(&[Due::Interim(1, 103), Due::Status(1, 200)])
-    .known(&[Due::Status(1, 200)]),
+        .never_says(&["link"]),
+    passes("interim-answers-of-all-kinds", "9110 15.2", &[get(1)])
+        .replied(Reply::Bytes(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\n\r\nHTTP/1.1 199 Soon\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+        .due(&[Due::Interim(1, 102), Due::Interim(1, 103), Due::Interim(1, 199), Due::Status(1, 200)]),
+    passes("early-hints-to-head", "8.1", &[asks(1, with!("HEAD",))])
+        .replied(Reply::Bytes(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"))
+        .due(&[Due::Interim(1, 103), Due::Status(1, 200)])
+        .says(&[("content-length", "2")]),
+    passes("early-hints-before-the-body", "8.1", &[begins(1, POST), data(b"abc"), Step::Await(Due::Interim(1, 103)), last(b"de")])
+        .replied(Reply::Early(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+        .due(&[Due::Interim(1, 103), Due::Status(1, 200)]),
+    passes("early-hints-and-no-answer", "9110 15.6.3", &[get(1)])
+        .replied(Reply::Last(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"))
+        .due(&[Due::Interim(1, 103), Due::Status(1, 502)])
+        .requests(ANY),
     answer("answer-with-fields-of-the-connection", "8.2.2", b"HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: close\r\nContent-Length: 2\r\n\r\nok")
         .never_says(&["connection", "keep-alive", "x-hop", "proxy-connection", "upgrade", "transfer-encoding"])
         .says(&[("content-length", "2")]),
@@ -119,6 +155,12 @@ pub(super) const CASES: &[Case] = &[
     answer("answer-304", "8.1.1", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\nETag: \"a\"\r\n\r\n")
         .due(&[Due::Status(1, 304)])
         .says(&[("etag", "\"a\"")]),
+    refused("refusal-of-a-head", "9110 9.3.2", &[asks(1, &[
+        (":method", "HEAD"),
+        (":scheme", "http"),
+        (":authority", "a.example"),
+        (":path", "/%00{id}"),
+    ])], &[Due::Status(1, 400)]),
     passes("answer-to-head", "8.1.1", &[asks(1, with!("HEAD",))]).says(&[("content-length", "2")]),
     passes("answer-of-http-1-0", "8.1", &[get(1)]).replied(Reply::Last(b"HTTP/1.0 200 OK\r\n\r\nok")),
     passes("answer-that-is-cut-short", "8.1.1", &[get(1)])

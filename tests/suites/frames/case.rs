@@ -61,6 +61,8 @@ pub(crate) struct Exchange {
     /// Fields of the answer on stream 1, or of its trailers.
     pub(super) says: Fields,
     pub(super) never_says: &'static [&'static str],
+    /// No interim answer comes on stream 1.
+    pub(super) never_interim: bool,
 }
 
 pub(super) type Case = cases::Case<Exchange>;
@@ -78,6 +80,7 @@ const fn case(
         known: None,
         says: &[],
         never_says: &[],
+        never_interim: false,
     };
     Case::new(name, rfc, exchange)
 }
@@ -173,6 +176,13 @@ impl Case {
     pub(super) const fn never_says(self, never_says: &'static [&'static str]) -> Self {
         self.with(Exchange {
             never_says,
+            ..self.exchange
+        })
+    }
+
+    pub(super) const fn never_interim(self) -> Self {
+        self.with(Exchange {
+            never_interim: true,
             ..self.exchange
         })
     }

@@ -612,8 +612,20 @@ pub(super) const CASES: &[Case] = &[
             Step::Frame(DATA, END_STREAM, 1, b"abcde"),
         ],
         &[Due::Status(1, 405)],
-    )
-    .known(&[Due::Closed]),
+    ),
+    refused(
+        "connect-to-a-protocol-with-a-length",
+        "8.5",
+        &[begins(
+            1,
+            with!(
+                "CONNECT",
+                (":protocol", "websocket"),
+                ("content-length", "5")
+            ),
+        )],
+        &[Due::Status(1, 400)],
+    ),
     refused(
         "connect-to-another-protocol",
         "8441 4",

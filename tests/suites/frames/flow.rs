@@ -174,6 +174,29 @@ fn who_resets_a_stream_ends_its_request_alone() {
 }
 
 #[test]
+fn an_upload_that_is_given_up_is_never_taken_for_whole() {
+    let (tell, by) = mpsc::channel();
+    let address = backend(move |asked| {
+        let _ = tell.send(Vec::new());
+        let mut came = Vec::new();
+        let _ = asked.connection.read_to_end(&mut came);
+        let _ = tell.send(came);
+        false
+    });
+    let paster = front(address, "request_buffering = off");
+    let mut client = Raw::open(paster.address());
+    // By whatever code: what comes with it is no end.
+    for (stream, code) in [(1, NO_ERROR), (3, CANCEL)] {
+        client.send(&head(stream, 0, &POST));
+        client.send(&frame(DATA, 0, stream, &[b'x'; 100]));
+        assert_eq!(told(&by, "the upload"), b"");
+        client.reset(stream, code);
+        let came = told(&by, "its end");
+        assert!(!came.ends_with(b"0\r\n\r\n"), "{}", came.escape_ascii());
+    }
+}
+
+#[test]
 fn an_upload_goes_as_fast_as_its_backend_reads() {
     let (go, on) = mpsc::channel::<()>();
     let on = Mutex::new(on);

@@ -67,6 +67,9 @@ impl Protocol for Exchange {
         }
         wrong.extend(case.misdelivered(backend));
         let answer = seen.stream(1);
+        if case.exchange.never_interim && !answer.interim.is_empty() {
+            wrong.push(format!("interim answers {:?}", answer.interim));
+        }
         let mut fields = answer.fields.iter().chain(answer.trailers.iter().flatten());
         for (name, value) in case.exchange.says {
             if !fields

@@ -7,6 +7,7 @@ mod abuse;
 mod case;
 mod client;
 mod flow;
+mod interim;
 mod judge;
 mod made_up;
 mod script;

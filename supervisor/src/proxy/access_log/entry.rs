@@ -9,7 +9,6 @@ use crate::proxy::traffic::End;
 use crate::proxy::upstream::Upstream;
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
-use hyper::body::Incoming;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -101,9 +100,9 @@ fn version_name(version: Version) -> &'static str {
 }
 
 impl Entry {
-    pub(in super::super) fn start(
+    pub(in super::super) fn start<B>(
         program: &Program,
-        request: &Request<Incoming>,
+        request: &Request<B>,
         client: &Client,
         server_port: u16,
     ) -> Self {

@@ -1,154 +1,168 @@
-//! One stream of an HTTP/2 connection: its deadlines, which are a connection's in HTTP/1, and the body that goes back on it.
+//! One stream: a request, its interim answers, its answer. The same way as all requests, but for what HTTP/2 has instead of bytes.
 
-use super::streams::Streams;
-use crate::proxy::body::{BodyError, ResponseBody};
-use crate::proxy::connection::{ConnectionState, Phase};
-use crate::proxy::hop::tokens;
-use crate::proxy::thread::Thread;
-use crate::router::limits::ClientLimits;
+use super::receive::RequestStream;
+use super::send::{self, Asked, Pump};
+use super::streams::{Running, Streams, Unanswered};
+use super::translate::{self, Kind};
+use super::tunnel::Tunnel;
+use super::watch::OpenStream;
+use crate::proxy::arriving::Arriving;
+use crate::proxy::body::ResponseBody;
+use crate::proxy::error::ProxyError;
+use crate::proxy::pages::{self, Markup, Shown};
+use crate::proxy::record::Record;
+use crate::proxy::reply::without_app;
+use crate::proxy::request::{Conversation, answer};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body::{Body, Frame, SizeHint};
-use std::cell::{Cell, RefCell};
-use std::pin::Pin;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::{Method, Request, Response};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use tokio::sync::oneshot;
 
-/// What a thread looks after.
-#[derive(Debug)]
-pub(in crate::proxy) struct Watched {
-    state: Arc<ConnectionState>,
-    /// The answer; none before there is one, and after it was given up.
-    body: RefCell<Option<ResponseBody>>,
-    stuck: Cell<bool>,
+/// Serves a request, until its answer is on its way to the end, or the client has taken it back.
+pub(super) async fn serve(
     streams: Rc<Streams>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    running: Running,
+) {
+    let unanswered = Unanswered::on(&streams);
+    let open = OpenStream::new(streams.thread(), &streams);
+    let asked = match *request.method() {
+        Method::HEAD => Asked::Head,
+        _ => Asked::Usual,
+    };
+    let conversation = streams.conversation(open.state());
+    let mut upgrade = None;
+    let response = {
+        let answering = answer_stream(conversation, request, &mut upgrade);
+        let mut answering = pin!(answering);
+        std::future::poll_fn(|cx| poll_answer(cx, &open, &mut respond, answering.as_mut())).await
+    };
+    let Some(mut response) = response else {
+        return;
+    };
+    unanswered.done();
+    translate::response(&mut response);
+    if let Some(upgrade) = upgrade.filter(|_| response.status().is_success()) {
+        return upgrade.open(&mut respond, response, running);
+    }
+    let is_all = send::complete_head(&mut response, asked);
+    let (head, body) = response.into_parts();
+    let announced = send::announced(&head.headers);
+    let sent = send::head(&mut respond, Response::from_parts(head, ()), is_all);
+    if let Some(stream) = sent.filter(|_| !is_all) {
+        open.answers(body);
+        Pump::new(&open, stream, announced).run().await;
+    }
 }
 
-impl Watched {
-    /// Called a few times a second. An answer that the client does not take is given up, and its worker is free.
-    pub(in crate::proxy) fn look(&self, now: u64, limits: &ClientLimits) {
-        if self.streams.fill_the_line() {
-            // It waits for the others; that the client takes something at all is the connection's to watch.
-            self.state.write_waits();
+/// Sends interim answers as they come. None: the client has taken its request back, or is gone.
+fn poll_answer(
+    cx: &mut Context<'_>,
+    open: &OpenStream,
+    respond: &mut SendResponse<Bytes>,
+    answering: Pin<&mut impl Future<Output = Response<ResponseBody>>>,
+) -> Poll<Option<Response<ResponseBody>>> {
+    open.state().remember(cx.waker());
+    // First of all: nothing is to be sent on a stream that is over.
+    if respond.poll_reset(cx).is_ready() {
+        return Poll::Ready(None);
+    }
+    // What a worker sends without end is not to pile up before a client that does not read; see `look_at_stream`.
+    if !open.fills_the_line() {
+        send_interim(open, respond);
+    }
+    let answer = answering.poll(cx);
+    if answer.is_ready() || !open.fills_the_line() {
+        send_interim(open, respond);
+    }
+    answer.map(Some)
+}
+
+fn send_interim(open: &OpenStream, respond: &mut SendResponse<Bytes>) {
+    let interim = &open.state().interim;
+    if !interim.has_heads() {
+        return;
+    }
+    for head in interim.take_heads() {
+        if let Err(error) = respond.send_informational(head) {
+            tracing::debug!(%error, "an interim answer cannot be sent");
         }
-        self.state.look(now, limits);
-        if self.state.closing() && !self.stuck.get() && self.body.borrow().is_some() {
-            self.body.take();
-            self.stuck.set(true);
-            self.streams.is_stuck();
+    }
+}
+
+/// The answer, whatever happens. `upgrade` is what becomes a tunnel if the answer is a success.
+async fn answer_stream(
+    conversation: Conversation,
+    request: Request<RecvStream>,
+    upgrade: &mut Option<Upgrade>,
+) -> Response<ResponseBody> {
+    let markup = Markup::accepted(request.headers());
+    let (head, stream) = request.into_parts();
+    let body = RequestStream::new(stream, &head.headers, &conversation.state);
+    let mut request = Request::from_parts(head, body);
+    let max_fields = conversation.thread.table().limits.max_fields;
+    match translate::request(&mut request, max_fields) {
+        Err(error) => refuse(&conversation, &request, &error, markup),
+        Ok(Kind::Plain) => {
+            let request = request.map(Arriving::Http2);
+            let Ok(response) = answer(Rc::new(conversation), request).await;
+            response
+        }
+        Ok(Kind::Tunnel) => {
+            let (opened, end) = oneshot::channel();
+            let (head, body) = request.into_parts();
+            let request = Request::from_parts(head, Arriving::Tunnel(Some(end)));
+            let Ok(response) = answer(Rc::new(conversation), request).await;
+            *upgrade = Some(Upgrade {
+                stream: body.into_stream(),
+                opened,
+            });
+            translate::tunnel_response(response, markup)
         }
     }
 }
 
-/// A stream, from its request to the end of its answer.
-#[derive(Debug)]
-pub(super) struct OpenStream {
-    watched: Rc<Watched>,
-    thread: Rc<Thread>,
-    number: u64,
+/// What is no request of HTTP/1.1.
+fn refuse<B>(
+    conversation: &Conversation,
+    request: &Request<B>,
+    error: &ProxyError,
+    markup: Markup,
+) -> Response<ResponseBody> {
+    let thread = &conversation.thread;
+    let mut record = Record::start(conversation, request);
+    let table = thread.table();
+    let shown = Shown::by(&table.answers, error);
+    let mut response = pages::failure(error, markup, shown);
+    without_app(thread, &mut response);
+    record.answered_by_us(&response);
+    response
 }
 
-impl OpenStream {
-    pub(super) fn new(thread: &Rc<Thread>, streams: &Rc<Streams>) -> Self {
-        let state = thread.new_state();
-        state.enter(Phase::Busy);
-        let watched = Rc::new(Watched {
-            state: Arc::new(state),
-            body: RefCell::new(None),
-            stuck: Cell::new(false),
-            streams: Rc::clone(streams),
-        });
-        let number = thread.watch(Rc::clone(&watched));
-        Self {
-            watched,
-            thread: Rc::clone(thread),
-            number,
-        }
-    }
-
-    pub(super) fn state(&self) -> &Arc<ConnectionState> {
-        &self.watched.state
-    }
+/// What is there for a tunnel.
+struct Upgrade {
+    stream: RecvStream,
+    opened: oneshot::Sender<Tunnel>,
 }
 
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        self.thread.unwatch(self.number);
-        if self.watched.stuck.get() {
-            self.watched.streams.was_stuck();
-        }
-    }
-}
-
-/// The body of an answer. hyper asks for more when the client has room for more, so a part that nobody follows up is one
-/// that the client does not take.
-#[derive(Debug)]
-pub(super) struct StreamBody {
-    open: Rc<OpenStream>,
-    /// What the head has announced as trailers.
-    announced: Option<HeaderValue>,
-}
-
-impl StreamBody {
-    pub(super) fn new(
-        body: ResponseBody,
-        open: Rc<OpenStream>,
-        announced: Option<HeaderValue>,
-    ) -> Self {
-        *open.watched.body.borrow_mut() = Some(body);
-        Self { open, announced }
-    }
-
-    /// Others are dropped, as hyper drops them in HTTP/1.1: none, where the client takes none.
-    fn keep_announced(&self, mut trailers: HeaderMap) -> HeaderMap {
-        let is_announced = |name: &HeaderName| {
-            let mut announced = self.announced.iter().flat_map(tokens);
-            announced.any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
+impl Upgrade {
+    /// Tells the client and whoever waits for the tunnel.
+    fn open(
+        self,
+        respond: &mut SendResponse<Bytes>,
+        mut response: Response<ResponseBody>,
+        running: Running,
+    ) {
+        send::complete_tunnel_head(response.headers_mut());
+        let Some(down) = send::head(respond, response.map(|_| ()), false) else {
+            return;
         };
-        let names: Vec<HeaderName> = trailers.keys().cloned().collect();
-        for name in names.iter().filter(|name| !is_announced(name)) {
-            trailers.remove(name);
-        }
-        trailers
-    }
-}
-
-impl Body for StreamBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let watched = &self.open.watched;
-        watched.state.write_progress();
-        let mut body = watched.body.borrow_mut();
-        let Some(body) = body.as_mut() else {
-            return Poll::Ready(Some(Err(BodyError("the client did not take its answer"))));
-        };
-        let frame = match ready!(Pin::new(body).poll_frame(cx)) {
-            Some(Ok(frame)) => frame,
-            other => return Poll::Ready(other),
-        };
-        watched.state.write_blocks();
-        match frame.into_trailers() {
-            Ok(trailers) => {
-                let kept = self.keep_announced(trailers);
-                Poll::Ready((!kept.is_empty()).then(|| Ok(Frame::trailers(kept))))
-            }
-            Err(data) => Poll::Ready(Some(Ok(data))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let body = self.open.watched.body.borrow();
-        body.as_ref().is_some_and(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let body = self.open.watched.body.borrow();
-        body.as_ref().map_or_else(SizeHint::new, Body::size_hint)
+        // Whoever is gone drops it, and so ends the stream.
+        let _ = self.opened.send(Tunnel::new(self.stream, down, running));
     }
 }

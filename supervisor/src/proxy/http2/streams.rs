@@ -111,6 +111,7 @@ impl Streams {
 }
 
 /// Counts for as long as it lives.
+#[derive(Debug)]
 pub(super) struct Running(Rc<Streams>);
 
 impl Drop for Running {

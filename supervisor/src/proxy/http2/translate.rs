@@ -5,11 +5,12 @@
 
 use crate::proxy::body::ResponseBody;
 use crate::proxy::error::ProxyError;
+use crate::proxy::hop::{KEEP_ALIVE, PROXY_CONNECTION};
 use crate::proxy::pages::{self, Markup, Shown};
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use h2::ext::Protocol;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
-use hyper::ext::Protocol;
 
 const SEC_WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
 const SEC_WEBSOCKET_ACCEPT: HeaderName = HeaderName::from_static("sec-websocket-accept");
@@ -26,7 +27,8 @@ pub(super) enum Kind {
 /// Writes a request as HTTP/1.1 has it; its version still says what it was.
 ///
 /// # Errors
-/// 400 for an authority that two fields disagree about and for a value with a space around it, 405 for CONNECT, 431 for too many fields, 501 for a protocol other than
+/// 400 for an authority that two fields disagree about, for a value with a space around it and for a tunnel with a length, 405 for
+/// CONNECT, 431 for too many fields, 501 for a protocol other than
 /// `websocket`.
 pub(super) fn request<B: Body>(
     request: &mut Request<B>,
@@ -52,7 +54,7 @@ pub(super) fn request<B: Body>(
         *request.uri_mut() = Uri::from(target.clone());
     }
     match kind {
-        Kind::Tunnel => ask_for_a_tunnel(request),
+        Kind::Tunnel => ask_for_a_tunnel(request)?,
         Kind::Plain => {
             let announced = request.headers().contains_key(CONTENT_LENGTH);
             if !announced && !request.body().is_end_stream() {
@@ -89,12 +91,19 @@ fn host<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
 }
 
 /// As RFC 6455 asks: HTTP/2 does without the key, HTTP/1.1 does not.
-fn ask_for_a_tunnel<B>(request: &mut Request<B>) {
+///
+/// # Errors
+/// 400 for what announces a body: a tunnel has none.
+fn ask_for_a_tunnel<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
+    if request.headers().contains_key(CONTENT_LENGTH) {
+        return Err(ProxyError::BadRequest("a tunnel has no Content-Length"));
+    }
     *request.method_mut() = Method::GET;
     let headers = request.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_KEY, random_key());
+    Ok(())
 }
 
 /// 16 random bytes in base64.
@@ -131,8 +140,16 @@ pub(super) fn tunnel_response(
 /// Removes what HTTP/2 says by other means.
 pub(super) fn response(response: &mut Response<ResponseBody>) {
     let headers = response.headers_mut();
-    headers.remove(CONNECTION);
-    headers.remove(UPGRADE);
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! The bytes of an HTTP/2 connection on their way, and what its state learns from them.
 
+use super::alive::Heard;
 use super::toll::Toll;
 use crate::proxy::connection::{ConnectionState, Phase};
 use crate::proxy::socket::ClientStream;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,18 +21,25 @@ pub(super) struct Wire<S> {
     read: Vec<u8>,
     state: Arc<ConnectionState>,
     toll: Toll,
+    heard: Rc<Heard>,
     /// The client has sent too many frames that carry nothing: no more is read.
     is_deaf: bool,
 }
 
 impl<S> Wire<S> {
-    pub(super) fn new(stream: S, read: Vec<u8>, state: Arc<ConnectionState>) -> Self {
+    pub(super) fn new(
+        stream: S,
+        read: Vec<u8>,
+        state: Arc<ConnectionState>,
+        heard: Rc<Heard>,
+    ) -> Self {
         let toll = Toll::new(state.now());
         Self {
             stream,
             read,
             state,
             toll,
+            heard,
             is_deaf: false,
         }
     }
@@ -40,7 +49,7 @@ impl<S> Wire<S> {
         if let Poll::Ready(Ok(bytes)) = result {
             self.toll.sent(*bytes);
             if *bytes > PART && self.state.phase() == Phase::Idle {
-                // Its stream is over for hyper, but the client still waits for the end.
+                // Its stream is over for us, but the client still waits for the end.
                 self.state.enter(Phase::Idle);
             }
         }
@@ -48,6 +57,7 @@ impl<S> Wire<S> {
 
     /// Looks at what was read.
     fn note_read(&mut self, bytes: &[u8]) {
+        self.heard.note();
         if self.toll.pass(bytes, self.state.now()).is_err() {
             tracing::debug!("too many frames that carry nothing");
             self.is_deaf = true;
