@@ -232,6 +232,8 @@ fn a_client_that_others_have_written_understands_them() {
     let statuses: Vec<_> = lines.filter(|line| line.starts_with("HTTP/")).collect();
     assert_eq!(statuses, ["HTTP/2 100", "HTTP/2 103", "HTTP/2 200"]);
     assert_eq!(answer.body, "ok");
+    // What hyper adds in HTTP/1.1; once, and to the final answer.
+    assert_eq!(answer.head.matches("\ndate: ").count(), 1, "{answer:?}");
 }
 
 /// Reads five bytes, and tells them.

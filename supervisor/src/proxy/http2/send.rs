@@ -127,7 +127,7 @@ impl<'s> Pump<'s> {
         let Some((data, is_last)) = self.next.take() else {
             return Poll::Ready(Ok(None));
         };
-        while !data.is_empty() && self.stream.capacity() == 0 {
+        while self.stream.capacity() == 0 {
             match self.stream.poll_capacity(cx) {
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
@@ -142,14 +142,22 @@ impl<'s> Pump<'s> {
         Poll::Ready(Ok(Some(is_last)))
     }
 
-    /// Takes the next frame of the body. True if it was the last and is sent.
+    /// Takes the next frame of the body. True if it was the last and is on its way.
     fn take(&mut self, frame: Frame<Bytes>) -> Result<bool, h2::Error> {
         match frame.into_data() {
             Ok(data) => {
+                let is_last = self.open.is_end_stream();
+                if data.is_empty() {
+                    // It needs no room, and is worth a frame only if it is the end.
+                    if is_last {
+                        self.stream.send_data(data, true)?;
+                    }
+                    return Ok(is_last);
+                }
                 // As little as possible of the connection's window, and only now: what one stream has reserved no other can
                 // have, and h2 asks for the rest itself.
                 self.stream.reserve_capacity(1);
-                self.next = Some((data, self.open.is_end_stream()));
+                self.next = Some((data, is_last));
                 Ok(false)
             }
             Err(frame) => {
