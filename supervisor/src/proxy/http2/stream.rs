@@ -17,6 +17,7 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{Method, Request, Response};
+use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -35,15 +36,22 @@ pub(super) async fn serve(
         Method::HEAD => Asked::Head,
         _ => Asked::Usual,
     };
+    let markup = Markup::accepted(request.headers());
     let conversation = streams.conversation(open.state());
     let mut upgrade = None;
-    let response = {
-        let answering = answer_stream(conversation, request, &mut upgrade);
-        let mut answering = pin!(answering);
-        std::future::poll_fn(|cx| poll_answer(cx, &open, &mut respond, answering.as_mut())).await
-    };
-    let Some(mut response) = response else {
-        return;
+    let mut response = match prepare(request, &conversation, markup) {
+        Err(refusal) => *refusal,
+        Ok((request, wanted)) => {
+            upgrade = wanted;
+            let mut answering = pin!(answer(Rc::new(conversation), request));
+            let answered =
+                std::future::poll_fn(|cx| poll_answer(cx, &open, &mut respond, answering.as_mut()));
+            match answered.await {
+                None => return,
+                Some(response) if upgrade.is_some() => translate::tunnel_response(response, markup),
+                Some(response) => response,
+            }
+        }
     };
     unanswered.done();
     translate::response(&mut response);
@@ -65,7 +73,7 @@ fn poll_answer(
     cx: &mut Context<'_>,
     open: &OpenStream,
     respond: &mut SendResponse<Bytes>,
-    answering: Pin<&mut impl Future<Output = Response<ResponseBody>>>,
+    answering: Pin<&mut impl Future<Output = Result<Response<ResponseBody>, Infallible>>>,
 ) -> Poll<Option<Response<ResponseBody>>> {
     open.state().remember(cx.waker());
     // First of all: nothing is to be sent on a stream that is over.
@@ -80,7 +88,7 @@ fn poll_answer(
     if answer.is_ready() || !open.fills_the_line() {
         send_interim(open, respond);
     }
-    answer.map(Some)
+    answer.map(|Ok(response)| Some(response))
 }
 
 fn send_interim(open: &OpenStream, respond: &mut SendResponse<Bytes>) {
@@ -95,34 +103,37 @@ fn send_interim(open: &OpenStream, respond: &mut SendResponse<Bytes>) {
     }
 }
 
-/// The answer, whatever happens. `upgrade` is what becomes a tunnel if the answer is a success.
-async fn answer_stream(
-    conversation: Conversation,
+/// A request as all others are, and what becomes a tunnel if its answer is a success.
+type Prepared = (Request<Arriving>, Option<Upgrade>);
+
+/// Makes a request of what has come on a stream.
+///
+/// # Errors
+/// The answer to what is no such request.
+fn prepare(
     request: Request<RecvStream>,
-    upgrade: &mut Option<Upgrade>,
-) -> Response<ResponseBody> {
-    let markup = Markup::accepted(request.headers());
+    conversation: &Conversation,
+    markup: Markup,
+) -> Result<Prepared, Box<Response<ResponseBody>>> {
     let (head, stream) = request.into_parts();
     let body = RequestStream::new(stream, &head.headers, &conversation.state);
     let mut request = Request::from_parts(head, body);
     let max_fields = conversation.thread.table().limits.max_fields;
     match translate::request(&mut request, max_fields) {
-        Err(error) => refuse(&conversation, &request, &error, markup),
-        Ok(Kind::Plain) => {
-            let request = request.map(Arriving::Http2);
-            let Ok(response) = answer(Rc::new(conversation), request).await;
-            response
+        Err(error) => {
+            let refusal = refuse(conversation, &request, &error, markup);
+            Err(Box::new(refusal))
         }
+        Ok(Kind::Plain) => Ok((request.map(Arriving::Http2), None)),
         Ok(Kind::Tunnel) => {
             let (opened, end) = oneshot::channel();
             let (head, body) = request.into_parts();
-            let request = Request::from_parts(head, Arriving::Tunnel(Some(end)));
-            let Ok(response) = answer(Rc::new(conversation), request).await;
-            *upgrade = Some(Upgrade {
+            let upgrade = Upgrade {
                 stream: body.into_stream(),
                 opened,
-            });
-            translate::tunnel_response(response, markup)
+            };
+            let request = Request::from_parts(head, Arriving::Tunnel(Some(end)));
+            Ok((request, Some(upgrade)))
         }
     }
 }
