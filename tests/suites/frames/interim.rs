@@ -119,7 +119,7 @@ fn a_client_that_has_the_hints_may_leave() {
 
 #[test]
 fn hints_without_end_cost_no_memory() {
-    const HINTS: usize = 100_000;
+    const HINTS: usize = 50_000;
     let (sent, all_sent) = mpsc::channel();
     let sent = Mutex::new(sent);
     let hint = format!(
