@@ -38,25 +38,26 @@ pub(super) fn accept_answer(
     record: &mut Record,
 ) -> Result<Response<ResponseBody>, (ProxyError, u64)> {
     let Answer {
-        mut response,
-        connection,
+        mut head,
+        body,
         lease,
     } = answer;
     let worker = lease.upstream().id();
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let Some(on_upgrade) = wishes.on_upgrade.filter(|_| upgrade::agreed(&response)) else {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let Some(on_upgrade) = wishes.on_upgrade.filter(|_| upgrade::agreed(&head)) else {
             return Err((ProxyError::BadAnswer, worker));
         };
+        let answer = Answer { head, body, lease };
+        let record = record.take();
         return Ok(upgrade::tunnel(
             conversation,
             on_upgrade,
-            &mut response,
-            lease,
+            answer,
             asked,
-            record.take(),
+            record,
         ));
     }
-    let mut codings = response.headers().get_all(TRANSFER_ENCODING).iter();
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
     let known = match (codings.next(), codings.next()) {
         (None, _) => true,
         (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
@@ -65,7 +66,6 @@ pub(super) fn accept_answer(
     if !known {
         return Err((ProxyError::BadAnswer, worker));
     }
-    let (mut head, incoming) = response.into_parts();
     let announced = match wishes.trailers {
         Trailers::Pass => announced_trailers(&head.headers, Peer::Trusted),
         Trailers::Drop => None,
@@ -80,12 +80,6 @@ pub(super) fn accept_answer(
     }
     app.answers.headers.apply(&mut head.headers);
     head.version = Version::HTTP_11;
-    // An app may word its status line itself (PEP 3333 has the reason in `status`).
-    let reason = head.extensions.remove::<hyper::ext::ReasonPhrase>();
-    head.extensions.clear();
-    if let Some(reason) = reason {
-        head.extensions.insert(reason);
-    }
     let encoder = wishes.codings.and_then(|accepted| {
         compress::begin(&app.answers.compress, &accepted, &asked.method, &mut head)
     });
@@ -93,14 +87,13 @@ pub(super) fn accept_answer(
     let finish = Finish {
         thread: Rc::clone(&conversation.thread),
         state: Arc::clone(&conversation.state),
-        connection: Some(connection),
         lease: Some(lease),
         asked,
         record: record.take(),
     };
     let body = match encoder {
-        None => ResponseBody::worker(incoming, finish),
-        Some(encoder) => ResponseBody::compressed(incoming, finish, encoder),
+        None => ResponseBody::worker(body, finish),
+        Some(encoder) => ResponseBody::compressed(body, finish, encoder),
     };
     Ok(Response::from_parts(head, body))
 }

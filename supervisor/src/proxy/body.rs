@@ -11,16 +11,16 @@ use super::files::{CompressedFile, FileBody};
 use super::hop::strip_response;
 use super::limits;
 use super::spool::Spooled;
+use super::worker::{AnswerBody, Part};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::cell::Cell;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 /// What went wrong with a body on the client's side of it. hyper reports it as an error of the worker's connection; this
 /// is how the blame finds its way back.
@@ -385,9 +385,8 @@ pub(super) enum ResponseBody {
 /// What comes from a worker, together with what is to be done at its end.
 #[derive(Debug)]
 pub(super) struct WorkerBody {
-    /// What was there when the head had come.
-    early: Option<Option<hyper::Result<Frame<Bytes>>>>,
-    incoming: Incoming,
+    /// None: it has ended, or has broken off.
+    answer: Option<AnswerBody>,
     finish: Option<Finish>,
     /// The worker has broken off, which is told at the next look.
     broken: bool,
@@ -396,49 +395,30 @@ pub(super) struct WorkerBody {
 impl ResponseBody {
     /// `finish` is completed at the end of the body, or dropped when it does not get there. A small body has often come with
     /// the head: then that is now, and the worker has one request less before the client has its answer.
-    pub(super) fn worker(mut incoming: Incoming, mut finish: Finish) -> Self {
-        if incoming.is_end_stream() {
-            finish.complete();
+    pub(super) fn worker(mut answer: AnswerBody, mut finish: Finish) -> Self {
+        if answer.has_ended() {
+            finish.complete(answer.into_connection());
             return Self::Empty;
         }
-        // Whoever gets this body asks again, and is woken then.
-        let cx = &mut Context::from_waker(Waker::noop());
-        let early = match Pin::new(&mut incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) if incoming.is_end_stream() => match frame.into_data() {
-                Ok(data) => {
-                    finish.sent(data.len());
-                    finish.complete();
-                    return Self::Whole(data);
-                }
-                Err(frame) => Some(Some(Ok(frame))),
-            },
-            Poll::Ready(next) => Some(next),
-            Poll::Pending => None,
-        };
-        let mut body = WorkerBody::new(incoming, finish);
-        body.early = early;
-        Self::Worker(Box::new(body))
+        if let Some(whole) = answer.take_whole() {
+            finish.sent(whole.len());
+            finish.complete(answer.into_connection());
+            return Self::Whole(whole);
+        }
+        Self::Worker(Box::new(WorkerBody::new(answer, finish)))
     }
 
     /// As [`ResponseBody::worker`], on its way through `encoder`. It is not an answer to HEAD.
-    pub(super) fn compressed(incoming: Incoming, finish: Finish, encoder: Encoder) -> Self {
-        let worker = WorkerBody::new(incoming, finish);
+    pub(super) fn compressed(answer: AnswerBody, finish: Finish, encoder: Encoder) -> Self {
+        let worker = WorkerBody::new(answer, finish);
         Self::Compressed(Box::new(Compressed::new(worker, encoder)))
     }
 }
 
-/// Of a worker's body.
-#[derive(Debug)]
-pub(super) enum Part {
-    Data(Bytes),
-    Trailers(HeaderMap),
-}
-
 impl WorkerBody {
-    fn new(incoming: Incoming, finish: Finish) -> Self {
+    fn new(answer: AnswerBody, finish: Finish) -> Self {
         Self {
-            early: None,
-            incoming,
+            answer: Some(answer),
             finish: Some(finish),
             broken: false,
         }
@@ -477,22 +457,23 @@ impl WorkerBody {
             let error = BodyError("the worker did not send its body");
             return Poll::Ready(Some(Err(error)));
         }
-        let next = match self.early.take() {
-            Some(next) => next,
-            None => match Pin::new(&mut self.incoming).poll_frame(cx) {
-                Poll::Ready(next) => next,
-                Poll::Pending => return Poll::Pending,
-            },
+        let Some(answer) = &mut self.answer else {
+            return Poll::Ready(None);
         };
-        Poll::Ready(match next.map(|frame| frame.map(Frame::into_data)) {
-            Some(Ok(Ok(data))) => Some(Ok(Part::Data(data))),
+        let Poll::Ready(next) = answer.poll_part(cx) else {
+            return Poll::Pending;
+        };
+        Poll::Ready(match next {
             // Whether they are wanted is known by whoever encodes them.
-            Some(Ok(Err(frame))) => frame.into_trailers().ok().map(|mut trailers| {
+            Some(Ok(Part::Trailers(mut trailers))) => {
                 strip_response(&mut trailers);
-                Ok(Part::Trailers(trailers))
-            }),
-            Some(Err(_)) => {
+                Some(Ok(Part::Trailers(trailers)))
+            }
+            Some(Ok(data)) => Some(Ok(data)),
+            Some(Err(error)) => {
+                tracing::debug!(%error, "an answer has broken off");
                 // Not completed: the connection to the worker is of no use any more.
+                self.answer = None;
                 if let Some(finish) = self.finish.take() {
                     finish.lost();
                 }
@@ -508,18 +489,15 @@ impl WorkerBody {
 
     /// Nothing comes any more.
     pub(super) fn has_ended(&self) -> bool {
-        self.early.is_none() && self.incoming.is_end_stream()
+        !self.broken && self.answer.as_ref().is_none_or(AnswerBody::has_ended)
     }
 
     /// What is still to come.
     fn size_hint(&self) -> SizeHint {
-        let rest = self.incoming.size_hint();
-        match (&self.early, rest.exact()) {
-            (Some(Some(Ok(frame))), Some(rest)) => {
-                let early = frame.data_ref().map_or(0, Bytes::len);
-                SizeHint::with_exact(rest + early as u64)
-            }
-            _ => rest,
+        match &self.answer {
+            Some(answer) => answer.size_hint(),
+            None if self.broken => SizeHint::new(),
+            None => SizeHint::with_exact(0),
         }
     }
 
@@ -532,8 +510,9 @@ impl WorkerBody {
 
     /// All has been passed on.
     pub(super) fn complete(&mut self) {
+        let connection = self.answer.take().and_then(AnswerBody::into_connection);
         if let Some(finish) = self.finish.take() {
-            finish.complete();
+            finish.complete(connection);
         }
     }
 }

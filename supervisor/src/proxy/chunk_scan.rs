@@ -1,11 +1,24 @@
-//! Finds the end of a chunked body (RFC 9112 section 7.1), by its grammar and no more: hyper decodes it.
+//! The grammar of a chunked body (RFC 9112 section 7.1): of a request, where it ends (hyper decodes it); of an answer, what in it
+//! is data.
 
-/// More than this of extensions, or of trailers, is refused.
+/// More than this of extensions and trailers is refused, in all.
 const OVERHEAD: usize = 16 * 1024;
+
+/// More digits than this in one size are refused: 16 are enough for all sizes, but zeros may stand before them.
+const DIGITS: usize = 64;
 
 /// What is no chunked coding.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
+
+/// So many bytes of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Piece {
+    Framing(usize),
+    Data(usize),
+    /// Of their lines, without the empty one at the end.
+    Trailers(usize),
+}
 
 /// Reads one body, in as many pieces as it comes.
 #[derive(Debug)]
@@ -13,6 +26,8 @@ pub(super) struct ChunkScan {
     stage: Stage,
     /// Of the chunk that is being read.
     size: u64,
+    /// Of that size.
+    digits: usize,
     overhead: usize,
 }
 
@@ -41,6 +56,7 @@ impl Default for ChunkScan {
         Self {
             stage: Stage::Begin,
             size: 0,
+            digits: 0,
             overhead: 0,
         }
     }
@@ -54,20 +70,50 @@ impl ChunkScan {
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
         let mut at = 0;
         while at < bytes.len() && self.stage != Stage::Done {
-            if self.stage == Stage::Data {
-                let left = usize::try_from(self.size).unwrap_or(usize::MAX);
-                let take = left.min(bytes.len() - at);
-                at += take;
-                self.size -= take as u64;
-                if self.size == 0 {
-                    self.stage = Stage::DataCr;
-                }
-                continue;
-            }
-            self.stage = self.step(bytes[at])?;
-            at += 1;
+            at += match self.next(&bytes[at..])? {
+                Piece::Framing(length) | Piece::Data(length) | Piece::Trailers(length) => length,
+            };
         }
         Ok(at)
+    }
+
+    /// What `bytes`, of which there is one at least, begin with. Not to be asked when [done](Self::is_done).
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub(super) fn next(&mut self, bytes: &[u8]) -> Result<Piece, Malformed> {
+        if self.stage == Stage::Data {
+            let left = usize::try_from(self.size).unwrap_or(usize::MAX);
+            let take = left.min(bytes.len());
+            self.size -= take as u64;
+            if self.size == 0 {
+                self.stage = Stage::DataCr;
+            }
+            return Ok(Piece::Data(take));
+        }
+        let mut length = 0;
+        let is_trailer = self.is_trailer(bytes[0]);
+        for &byte in bytes {
+            let goes_on = !matches!(self.stage, Stage::Data | Stage::Done);
+            if !goes_on || self.is_trailer(byte) != is_trailer {
+                break;
+            }
+            self.stage = self.step(byte)?;
+            length += 1;
+        }
+        Ok(match is_trailer {
+            true => Piece::Trailers(length),
+            false => Piece::Framing(length),
+        })
+    }
+
+    /// Whether `byte`, as the next one, belongs to a line of trailers.
+    fn is_trailer(&self, byte: u8) -> bool {
+        match self.stage {
+            Stage::TrailerBegin => byte != b'\r',
+            Stage::Trailer | Stage::TrailerLf => true,
+            _ => false,
+        }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -80,7 +126,10 @@ impl ChunkScan {
                 let value = char::from(digit).to_digit(16).unwrap_or(0);
                 let shifted = self.size.checked_mul(16).ok_or(Malformed)?;
                 self.size = shifted + u64::from(value);
-                self.spend()?;
+                self.digits += 1;
+                if self.digits > DIGITS {
+                    return Err(Malformed);
+                }
                 Stage::Size
             }
             (Stage::Size | Stage::Blank | Stage::Extension, b'\r') => Stage::SizeLf,
@@ -95,6 +144,7 @@ impl ChunkScan {
             (Stage::DataCr, b'\r') => Stage::DataLf,
             (Stage::DataLf, b'\n') => {
                 self.size = 0;
+                self.digits = 0;
                 Stage::Begin
             }
             (Stage::TrailerBegin, b'\r') => Stage::EndLf,
@@ -149,6 +199,39 @@ mod tests {
             assert_eq!(scan.feed(&[*byte]), Ok(1));
         }
         assert!(scan.is_done());
+    }
+
+    #[test]
+    fn there_may_be_any_number_of_chunks() {
+        let body = [b"1\r\na\r\n".repeat(100_000), b"0\r\n\r\n".to_vec()].concat();
+        let mut scan = ChunkScan::default();
+        assert_eq!(scan.feed(&body), Ok(body.len()));
+        assert!(scan.is_done());
+    }
+
+    #[test]
+    fn data_and_trailers_are_told_from_framing_however_the_body_is_cut() {
+        for size in 1..=BODY.len() {
+            let mut scan = ChunkScan::default();
+            let (mut data, mut trailers) = (Vec::new(), Vec::new());
+            for mut bytes in BODY.chunks(size) {
+                while !bytes.is_empty() {
+                    let piece = scan.next(bytes).unwrap();
+                    let (Piece::Framing(length) | Piece::Data(length) | Piece::Trailers(length)) =
+                        piece;
+                    let (taken, rest) = bytes.split_at(length);
+                    match piece {
+                        Piece::Framing(_) => {}
+                        Piece::Data(_) => data.extend_from_slice(taken),
+                        Piece::Trailers(_) => trailers.extend_from_slice(taken),
+                    }
+                    bytes = rest;
+                }
+            }
+            assert!(scan.is_done());
+            assert_eq!(data, b"abc0123456789");
+            assert_eq!(trailers, b"X-Sum: 1\r\n");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Answers that are compressed on their way (RFC 9110 section 8.4): which, what their heads say then, and their bodies.
 
 use super::accept_encoding::Accepted;
-use super::body::{BodyError, Part, WorkerBody};
+use super::body::{BodyError, WorkerBody};
 use super::encoder::Encoder;
 use super::hop::tokens;
+use super::worker::Part;
 use crate::router::answers::{Coding, Compress, TYPES};
 use bytes::Bytes;
 use http::header::{

@@ -5,16 +5,18 @@ use super::body::RequestBody;
 use super::connection::ConnectionState;
 use super::error::ProxyError;
 use super::limits;
-use super::pool::{ConnectError, Wanted, WorkerConnection, connect};
+use super::pool::{ConnectError, Wanted, connect};
 use super::queue::{Grant, Refused};
 use super::record::Record;
 use super::retry::{Failure, Next, Tries};
 use super::snapshot::App;
 use super::thread::Thread;
 use super::upstream::{Lease, Upstream};
+use super::worker::{self, AnswerBody, WorkerConnection};
 use crate::router::message::{FromProxy, Serving};
-use http::{HeaderMap, Method, Request, Response, Uri, Version};
-use hyper::body::Incoming;
+use http::response::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,15 +72,15 @@ pub(super) async fn acquire(
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) method: Method,
-    pub(super) uri: Uri,
+    pub(super) target: PathAndQuery,
     pub(super) headers: HeaderMap,
     pub(super) body: RequestBody,
 }
 
 /// The head of an answer, with all that is held until its body has ended.
 pub(super) struct Answer {
-    pub(super) response: Response<Incoming>,
-    pub(super) connection: WorkerConnection,
+    pub(super) head: Parts,
+    pub(super) body: AnswerBody,
     pub(super) lease: Lease,
 }
 
@@ -110,7 +112,7 @@ pub(super) async fn send(
     thread: &Rc<Thread>,
     app: &App,
     lease: Lease,
-    request: Outgoing,
+    mut request: Outgoing,
     course: &mut Course<'_>,
 ) -> Result<Answer, Failed> {
     let upstream = lease.upstream();
@@ -130,7 +132,7 @@ pub(super) async fn send(
         (false, true) => Wanted::Any,
         (false, false) => Wanted::Sure,
     };
-    let mut connection = match thread.pool.take(upstream.id(), wanted) {
+    let connection = match thread.pool.take(upstream.id(), wanted) {
         Some(connection) => connection,
         None => match connect(upstream).await {
             Ok(connection) => connection,
@@ -144,20 +146,18 @@ pub(super) async fn send(
     record.connected();
     let reused = connection.is_reused();
     let account = request.body.account();
-    let spare = request.spare();
-    let (read, written) = (connection.traffic.read(), connection.traffic.written());
+    let spare = request.body.replay();
+    let (read, written) = connection.traffic();
     let limit = app.spec.request_timeout_ms.map(Duration::from_millis);
-    let mut request = request.into_request();
-    if let Some(state) = informed {
-        let state = Arc::clone(state);
-        hyper::ext::on_informational(&mut request, move |interim| {
-            state.inform(interim.status(), interim.headers());
-        });
-    }
-    let sent = connection.sender.try_send_request(request);
+    let body = std::mem::replace(&mut request.body, RequestBody::Empty);
+    let answered = connection.exchange(&request, body, |status, headers| {
+        if let Some(state) = informed {
+            state.inform(status, headers);
+        }
+    });
     let outcome = match limit {
-        None => sent.await,
-        Some(limit) => match tokio::time::timeout(limit, sent).await {
+        None => answered.await,
+        Some(limit) => match tokio::time::timeout(limit, answered).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 let (worker, request) = (upstream.id(), asked.in_flight(Progress::Waiting));
@@ -168,38 +168,23 @@ pub(super) async fn send(
             }
         },
     };
-    let mut error = match outcome {
-        Ok(response) => {
+    let (connection, worker::Failed { error, body }) = match outcome {
+        Ok((head, body)) => {
             upstream.trust();
-            record.answered(response.status());
-            return Ok(Answer {
-                response,
-                connection,
-                lease,
-            });
+            record.answered(head.status);
+            return Ok(Answer { head, body, lease });
         }
-        Err(error) => error,
+        Err(failed) => failed,
     };
     if let Some(fault) = account.and_then(|account| account.fault()) {
         let error = ProxyError::of_body(Some(fault));
         let worker = upstream.id();
         return Err(Failed::Final { error, worker });
     }
-    if let Some(request) = error.take_message() {
-        // hyper wrote nothing of it.
-        if !reused {
-            suspect(upstream);
-        }
-        let next = tries.after(Failure::NotSent, repeatable);
-        return Err(unanswered(
-            Outgoing::from_request(request),
-            next,
-            upstream.id(),
-        ));
-    }
-    let failure = if connection.traffic.read() != read {
+    let (read_by_now, written_by_now) = connection.traffic();
+    let failure = if read_by_now != read {
         Failure::Spoke
-    } else if connection.traffic.written() == written {
+    } else if written_by_now == written {
         Failure::NotSent
     } else if reused {
         Failure::SilentReused
@@ -213,13 +198,18 @@ pub(super) async fn send(
         // While the lease is held: nothing of this worker is told after `Drained`.
         asked.lost_by(upstream, Progress::Waiting);
     }
-    tracing::debug!(app = %app.name, worker = upstream.id(), error = %error.error(), ?failure, "no answer");
-    match (tries.after(failure, repeatable), spare) {
+    tracing::debug!(app = %app.name, worker = upstream.id(), %error, ?failure, "no answer");
+    let next = tries.after(failure, repeatable);
+    // What was not sent is whole, whatever it was.
+    match (next, body.filter(|_| failure == Failure::NotSent).or(spare)) {
         (Next::GiveUp(error), _) => Err(Failed::Final {
             error,
             worker: upstream.id(),
         }),
-        (next, Some(spare)) => Err(unanswered(spare, next, upstream.id())),
+        (next, Some(body)) => {
+            request.body = body;
+            Err(unanswered(request, next, upstream.id()))
+        }
         (_, None) => Err(Failed::Final {
             error: ProxyError::WorkerGone,
             worker: upstream.id(),
@@ -263,43 +253,13 @@ fn suspect(upstream: &Arc<Upstream>) -> bool {
     first
 }
 
-impl Outgoing {
-    fn spare(&self) -> Option<Self> {
-        Some(Self {
-            method: self.method.clone(),
-            uri: self.uri.clone(),
-            headers: self.headers.clone(),
-            body: self.body.replay()?,
-        })
-    }
-
-    fn into_request(self) -> Request<RequestBody> {
-        let mut request = Request::new(self.body);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = self.headers;
-        request
-    }
-
-    fn from_request(request: Request<RequestBody>) -> Self {
-        let (parts, body) = request.into_parts();
-        Self {
-            method: parts.method,
-            uri: parts.uri,
-            headers: parts.headers,
-            body,
-        }
-    }
-}
-
 /// What is to be done when the last byte of a response has been passed on; dropped earlier (the client left, or the
-/// worker did) it closes the connection to the worker and only gives the lease back.
+/// worker did) it only gives the lease back. The connection to the worker is to be dropped before: when the lease wakes a
+/// waiting request, that finds this connection or none.
 #[derive(Debug)]
 pub(super) struct Finish {
     pub(super) thread: Rc<Thread>,
     pub(super) state: Arc<ConnectionState>,
-    pub(super) connection: Option<WorkerConnection>,
     pub(super) lease: Option<Lease>,
     pub(super) asked: Asked,
     /// Of the request, to its end.
@@ -311,11 +271,12 @@ impl Finish {
         self.record.sent(bytes);
     }
 
-    pub(super) fn complete(mut self) {
+    /// `connection` can carry another request, or will do so when all of this one is written.
+    pub(super) fn complete(mut self, connection: Option<WorkerConnection>) {
         let now = std::time::Instant::now();
         self.record.ended(now);
-        if let Some(connection) = self.connection.take() {
-            self.thread.pool.put(connection, super::clock::at_ms(now));
+        if let Some(connection) = connection {
+            keep(&self.thread, connection, super::clock::at_ms(now));
         }
     }
 
@@ -330,9 +291,21 @@ impl Finish {
 
 impl Drop for Finish {
     fn drop(&mut self) {
-        // The connection first: when the lease wakes a waiting request, it finds this connection or none.
-        self.connection = None;
         self.lease = None;
         self.state.request_ended();
     }
+}
+
+/// Puts a connection into the pool, at once or when the rest of its request is written, which its worker has not waited for.
+pub(super) fn keep(thread: &Rc<Thread>, mut connection: WorkerConnection, now: u64) {
+    if connection.is_done() {
+        thread.pool.put(connection, now);
+        return;
+    }
+    let thread = Rc::clone(thread);
+    tokio::task::spawn_local(async move {
+        if connection.done().await {
+            thread.pool.put(connection, super::clock::now_ms());
+        }
+    });
 }

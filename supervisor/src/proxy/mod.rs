@@ -82,7 +82,7 @@ mod traffic;
 mod unix_stream;
 mod upgrade;
 mod upstream;
-mod worker_io;
+mod worker;
 
 use std::process::ExitCode;
 use tracing::Level;

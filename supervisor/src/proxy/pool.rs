@@ -1,40 +1,19 @@
 //! Connections to workers: per thread, last in first out, so that the surplus grows old and is closed, by us and never
 //! by the worker.
 
-use super::body::RequestBody;
 use super::limits;
 use super::socket::Socket;
 use super::unix_stream::UnixStream;
 use super::upstream::Upstream;
-use super::worker_io::{Traffic, WorkerIo};
+use super::worker::WorkerConnection;
 use crate::router::message::{WorkerAddress, WorkerId};
 use crate::sys::shortage;
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
-
-/// A connection to a worker, either lent to a request or idle in the pool.
-#[derive(Debug)]
-pub(super) struct WorkerConnection {
-    pub(super) sender: SendRequest<RequestBody>,
-    pub(super) traffic: Arc<Traffic>,
-    worker: WorkerId,
-    opened: u64,
-    /// Since when it is idle; 0 for a connection that has not served yet.
-    idle_since: u64,
-}
-
-impl WorkerConnection {
-    pub(super) fn is_reused(&self) -> bool {
-        self.idle_since != 0
-    }
-}
 
 /// Which connections will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,24 +40,16 @@ impl Pool {
         }
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&worker)?;
-        let mut at = connections.len();
-        while at > 0 {
-            at -= 1;
-            let connection = &connections[at];
-            if connection.sender.is_closed() {
-                connections.remove(at);
-                continue;
-            }
+        while let Some(last) = connections.last() {
             if wanted == Wanted::Sure {
-                let idle_for = super::clock::now_ms().saturating_sub(connection.idle_since);
+                let idle_for = super::clock::now_ms().saturating_sub(last.idle_since());
                 if idle_for > millis(limits::POOL_SURE) {
                     return None;
                 }
             }
-            // One that is not ready has not read its response to the end yet, or still sends a request that was
-            // answered early.
-            if connection.sender.is_ready() {
-                return Some(connections.remove(at));
+            let connection = connections.pop()?;
+            if connection.is_usable() {
+                return Some(connection);
             }
         }
         None
@@ -86,25 +57,24 @@ impl Pool {
 
     /// After the end of a response.
     pub(super) fn put(&self, mut connection: WorkerConnection, now: u64) {
-        if connection.sender.is_closed()
-            || now.saturating_sub(connection.opened) > millis(limits::POOL_AGE)
-        {
+        if now.saturating_sub(connection.opened()) > millis(limits::POOL_AGE) {
             return;
         }
-        connection.idle_since = now;
+        connection.rests(now);
         let mut idle = self.idle.borrow_mut();
-        idle.entry(connection.worker).or_default().push(connection);
+        let of_worker = idle.entry(connection.worker()).or_default();
+        of_worker.push(connection);
     }
 
-    /// Closes what was idle for long, and everything to workers that are not `named` any more.
+    /// Closes what was idle for long or is closed by its worker, and everything to workers that are not `named` any more.
     pub(super) fn clean(&self, now: u64, named: impl Fn(WorkerId) -> bool) {
         self.idle.borrow_mut().retain(|worker, connections| {
             if !named(*worker) {
                 return false;
             }
             connections.retain(|connection| {
-                !connection.sender.is_closed()
-                    && now.saturating_sub(connection.idle_since) < millis(limits::POOL_IDLE)
+                connection.is_usable()
+                    && now.saturating_sub(connection.idle_since()) < millis(limits::POOL_IDLE)
             });
             !connections.is_empty()
         });
@@ -125,7 +95,7 @@ pub(super) enum ConnectError {
     Unreachable(io::Error),
 }
 
-/// Opens a connection. A task of this thread keeps it going from now on.
+/// Opens a connection.
 pub(super) async fn connect(upstream: &Upstream) -> Result<WorkerConnection, ConnectError> {
     let address = &upstream.worker.address;
     let socket = match tokio::time::timeout(limits::CONNECT, open(address)).await {
@@ -134,26 +104,11 @@ pub(super) async fn connect(upstream: &Upstream) -> Result<WorkerConnection, Con
         Ok(Err(error)) => return Err(ConnectError::Unreachable(error)),
         Err(_) => return Err(ConnectError::Unreachable(io::ErrorKind::TimedOut.into())),
     };
-    let traffic = Arc::new(Traffic::default());
-    let io = TokioIo::new(WorkerIo::new(socket, Arc::clone(&traffic)));
-    let (sender, connection) = Builder::new()
-        .max_buf_size(limits::BUFFER)
-        .handshake(io)
-        .await
-        .map_err(|error| ConnectError::Unreachable(io::Error::other(error)))?;
-    let worker = upstream.id();
-    tokio::task::spawn_local(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(worker, %error, "connection to worker ended");
-        }
-    });
-    Ok(WorkerConnection {
-        sender,
-        traffic,
-        worker,
-        opened: super::clock::now_ms(),
-        idle_since: 0,
-    })
+    Ok(WorkerConnection::new(
+        socket,
+        upstream.id(),
+        super::clock::now_ms(),
+    ))
 }
 
 async fn open(address: &WorkerAddress) -> io::Result<Socket> {

@@ -28,7 +28,7 @@ use super::upstream::Lease;
 use crate::router::message::{Handover, ListenerInfo};
 use crate::router::urlmap::{Matched, Outcome, RequestTarget, path_info};
 use http::header::{CONNECTION, HOST, TRAILER, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -272,7 +272,7 @@ async fn forward(
             course.record.has_id(course.asked.id.as_ref());
             outgoing = Some(Outgoing {
                 method: head.method.clone(),
-                uri: Uri::from(target.clone()),
+                target: target.clone(),
                 headers,
                 body,
             });
@@ -302,7 +302,7 @@ async fn forward(
             if written_for.replace(app.version).is_some() {
                 take_back(&mut request.headers);
             }
-            let to = hand_over(
+            request.target = hand_over(
                 &mut request.headers,
                 app.spec.handover,
                 &matched,
@@ -310,7 +310,6 @@ async fn forward(
                 client,
                 said,
             );
-            request.uri = Uri::from(to);
             if wishes.trailers == Trailers::Pass && app.spec.handover != Handover::Environ {
                 ask_for_trailers(&mut request.headers);
             }
@@ -323,7 +322,7 @@ async fn forward(
                 acquit(thread, &table, app, &course.asked);
                 conversation.state.interim_written().await;
                 if let Some(conditions) = &conditions
-                    && files::is_named(answer.response.headers())
+                    && files::is_named(&answer.head.headers)
                 {
                     let worker = Some(answer.lease.upstream().id());
                     let Course { asked, record, .. } = course;

@@ -4,15 +4,15 @@
 use super::arriving::{Arriving, ClientEnd};
 use super::asked::{Asked, Progress};
 use super::body::ResponseBody;
+use super::exchange::Answer;
 use super::hop::{has_connection_option, strip_response, tokens};
 use super::limits;
 use super::record::Record;
 use super::request::Conversation;
-use super::upstream::Lease;
+use super::worker::Tunnel;
 use http::header::{CONNECTION, UPGRADE};
+use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
-use hyper::body::Incoming;
-use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use std::cell::Cell;
 use std::io;
@@ -55,33 +55,33 @@ pub(super) fn ask(headers: &mut HeaderMap) {
 }
 
 /// Whether a 101 says what was asked for.
-pub(super) fn agreed(response: &Response<Incoming>) -> bool {
-    is_websocket(response.headers())
+pub(super) fn agreed(head: &Parts) -> bool {
+    is_websocket(&head.headers)
 }
 
 /// Joins client and worker; the lease is held until both are done.
 pub(super) fn tunnel(
     conversation: &Conversation,
     client: ClientEnd,
-    response: &mut Response<Incoming>,
-    lease: Lease,
+    answer: Answer,
     asked: Asked,
     mut record: Record,
 ) -> Response<ResponseBody> {
-    let worker = hyper::upgrade::on(&mut *response);
+    let Answer { head, body, lease } = answer;
+    let worker = body.into_tunnel();
     conversation.state.becomes_tunnel();
     let thread = Rc::clone(&conversation.thread);
     let open = thread.open_tunnel();
     tokio::task::spawn_local(async move {
         let lost = || asked.lost_by(lease.upstream(), Progress::Answering);
         let carried = match client {
-            ClientEnd::Http1(client) => match (client.await, worker.await) {
-                (Ok(client), Ok(worker)) => Some(copy(TokioIo::new(client), worker, lost).await),
-                _ => None,
+            ClientEnd::Http1(client) => match client.await {
+                Ok(client) => Some(copy(TokioIo::new(client), worker, lost).await),
+                Err(_) => None,
             },
-            ClientEnd::Http2(client) => match (client.await, worker.await) {
-                (Ok(client), Ok(worker)) => Some(copy(client, worker, lost).await),
-                _ => None,
+            ClientEnd::Http2(client) => match client.await {
+                Ok(client) => Some(copy(client, worker, lost).await),
+                Err(_) => None,
             },
         };
         let (down, up) = carried.unwrap_or_default();
@@ -91,11 +91,11 @@ pub(super) fn tunnel(
         tracing::debug!(down, up, "tunnel ended");
         drop(open);
     });
-    let mut headers = std::mem::take(response.headers_mut());
+    let mut headers = head.headers;
     strip_response(&mut headers);
     ask(&mut headers);
     let mut answer = Response::new(ResponseBody::Empty);
-    *answer.status_mut() = response.status();
+    *answer.status_mut() = head.status;
     *answer.headers_mut() = headers;
     answer
 }
@@ -104,7 +104,7 @@ pub(super) fn tunnel(
 /// the client and from the worker. `lost` is called when the worker is the first to end.
 async fn copy<C: AsyncRead + AsyncWrite + Unpin>(
     client: C,
-    worker: Upgraded,
+    worker: Tunnel,
     lost: impl Fn(),
 ) -> (u64, u64) {
     let moved = Rc::new(Cell::new((0, 0)));
@@ -116,7 +116,7 @@ async fn copy<C: AsyncRead + AsyncWrite + Unpin>(
         on_end: || ended.set(true),
     };
     let mut worker = Counted {
-        io: TokioIo::new(worker),
+        io: worker,
         moved: Rc::clone(&moved),
         from_client: false,
         on_end: || {

@@ -1,9 +1,10 @@
 //! Interim answers: 103 and its like from a worker, at once and before the final one; 100 Continue from the proxy.
 
 use super::abuse::{MEMORY, memory};
-use super::script::{Asked, backend, front, told};
+use super::script::{Asked, backend, told};
 use crate::harness::curl::curl;
 use crate::harness::frames::{CANCEL, DATA, END_STREAM, HEADERS, Raw, asking, frame, head};
+use crate::harness::front::front;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver, Sender};

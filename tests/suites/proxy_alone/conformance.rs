@@ -140,6 +140,17 @@ fn bodies_arrive_whole_in_either_framing() {
 }
 
 #[test]
+fn a_body_may_have_any_number_of_chunks() {
+    let (_backend, front) = echo();
+    let mut client = Client::new(&front);
+    client.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.write("1\r\nx\r\n".repeat(20_000));
+    client.write("0\r\n\r\n");
+    let text = client.answer().unwrap().text();
+    assert!(text.ends_with(&"x".repeat(20_000)), "{text}");
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_order() {
     let (_backend, front) = echo();
     let mut client = Client::new(&front);

@@ -75,7 +75,7 @@ impl FileBody {
     ) -> ResponseBody {
         let left: u64 = pieces.iter().map(Piece::len).sum();
         if left == 0 {
-            finish.complete();
+            finish.complete(None);
             return ResponseBody::Empty;
         }
         if let [Piece::Span(span)] = pieces.as_slice()
@@ -84,7 +84,7 @@ impl FileBody {
             && all.len() as u64 == left
         {
             finish.sent(all.len());
-            finish.complete();
+            finish.complete(None);
             return ResponseBody::Whole(all);
         }
         let direct = finish.state.direct.is_taken();
@@ -105,7 +105,7 @@ impl FileBody {
 
     /// The last piece was sent.
     pub(in crate::proxy) fn complete(self) {
-        self.finish.complete();
+        self.finish.complete(None);
     }
 
     /// More of it; there is some as long as [`FileBody::left`] is not 0.

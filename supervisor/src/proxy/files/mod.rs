@@ -153,7 +153,6 @@ fn finish(
     let finish = Finish {
         thread: Rc::clone(thread),
         state: Arc::clone(&conversation.state),
-        connection: None,
         lease: None,
         asked,
         record: record.take(),
@@ -167,7 +166,7 @@ fn finish(
             FileBody::start(file, pieces, in_memory, finish)
         }
         _ => {
-            finish.complete();
+            finish.complete(None);
             ResponseBody::Empty
         }
     };

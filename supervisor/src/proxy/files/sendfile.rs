@@ -10,12 +10,13 @@ use crate::proxy::accept_encoding::Accepted;
 use crate::proxy::asked::Asked;
 use crate::proxy::body::ResponseBody;
 use crate::proxy::error::ProxyError;
-use crate::proxy::exchange::Answer;
+use crate::proxy::exchange::{self, Answer};
 use crate::proxy::hop::strip_response;
 use crate::proxy::record::Record;
 use crate::proxy::request::Conversation;
 use crate::proxy::snapshot::App;
 use crate::proxy::thread::Thread;
+use crate::proxy::worker::{AnswerBody, Part, WorkerConnection};
 use crate::proxy::{clock, limits};
 use crate::router::message::Sendfile;
 use http::header::{
@@ -23,11 +24,9 @@ use http::header::{
     IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use hyper::body::{Body, Incoming};
 use percent_encoding::percent_decode;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::pin::Pin;
 use std::rc::Rc;
 
 const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
@@ -74,23 +73,22 @@ pub(in crate::proxy) async fn send(
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let thread = &conversation.thread;
     let Answer {
-        response,
-        connection,
+        mut head,
+        body,
         lease,
     } = answer;
-    let (mut head, body) = response.into_parts();
     // What the app has to say besides is not for anybody.
-    if body.is_end_stream() {
-        thread.pool.put(connection, clock::now_ms());
+    let ended = body.has_ended();
+    let worker = Rc::clone(thread);
+    let rest = async move {
+        if let Some(connection) = read_to_end(body).await {
+            exchange::keep(&worker, connection, clock::now_ms());
+        }
         drop(lease);
-    } else {
-        let thread = Rc::clone(thread);
-        tokio::task::spawn_local(async move {
-            if has_ended(body).await {
-                thread.pool.put(connection, clock::now_ms());
-            }
-            drop(lease);
-        });
+    };
+    match ended {
+        true => rest.await,
+        false => drop(tokio::task::spawn_local(rest)),
     }
     strip_response(&mut head.headers);
     let named = name(&mut head.headers);
@@ -142,28 +140,19 @@ pub(in crate::proxy) async fn send(
     Ok(finish(conversation, app, answer, asked, record))
 }
 
-/// Reads to the end, if that is near.
-async fn has_ended(mut body: Incoming) -> bool {
+/// Reads to the end, if that is near. The connection can carry another request then.
+async fn read_to_end(mut body: AnswerBody) -> Option<WorkerConnection> {
     let read = async {
         let mut room = limits::REPLAY;
-        loop {
-            let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
-            match frame {
-                None => return true,
-                Some(Ok(frame)) => {
-                    let length = frame.data_ref().map_or(0, bytes::Bytes::len);
-                    let Some(left) = room.checked_sub(length) else {
-                        return false;
-                    };
-                    room = left;
-                }
-                Some(Err(_)) => return false,
+        while let Some(part) = std::future::poll_fn(|cx| body.poll_part(cx)).await {
+            if let Part::Data(data) = part.ok()? {
+                room = room.checked_sub(data.len())?;
             }
         }
+        body.into_connection()
     };
-    tokio::time::timeout(limits::SENDFILE_REST, read)
-        .await
-        .unwrap_or(false)
+    let read = tokio::time::timeout(limits::SENDFILE_REST, read);
+    read.await.ok().flatten()
 }
 
 /// What an app names.
