@@ -42,6 +42,7 @@ pub(crate) struct App {
     pub(crate) queued: u64,
     pub(crate) requests: u64,
     pub(crate) workers: Vec<Worker>,
+    pub(crate) unreachable: Option<String>,
     pub(crate) last_death: Option<String>,
     pub(crate) log: Option<Log>,
     pub(crate) last_report: Option<String>,

@@ -167,6 +167,34 @@ fn upstreams_that_run_elsewhere_are_never_started_or_stopped() {
 }
 
 #[test]
+fn status_tells_of_an_upstream_that_is_not_there_until_it_answers() {
+    let far = Site::new().actor("far", "/").serve();
+    let address = far.address();
+    far.finish();
+    let paster = Site::new()
+        .section("away", "/", &format!("http://{address}"))
+        .policy("away", "queue_timeout = 500ms")
+        .serve_unready();
+    assert_eq!(paster.status().app("away").unreachable, None, "not asked");
+    paster.allow_log("cannot connect");
+    assert_eq!(paster.get("/").status, 503);
+    let status = paster.wait_until("it is told", |s| s.app("away").unreachable.is_some());
+    let why = status.app("away").unreachable.as_deref().unwrap_or("");
+    assert!(why.contains("refused"), "{why}");
+    let shown = paster.command(&["status"]).succeeded().stdout;
+    assert!(shown.contains(" unreachable "), "{shown}");
+    assert!(shown.contains("away cannot be reached: "), "{shown}");
+
+    let back = Site::new()
+        .actor("far", "/")
+        .listen(&address.to_string())
+        .serve();
+    paster.wait_for("it is back", || paster.get("/").status == 200);
+    paster.wait_until("that is told", |s| s.app("away").unreachable.is_none());
+    back.finish();
+}
+
+#[test]
 fn an_upstream_on_a_unix_socket_is_reached() {
     let elsewhere = Site::new().actor("far", "/");
     let socket = elsewhere.path("far.sock");

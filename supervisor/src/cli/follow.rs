@@ -81,9 +81,10 @@ async fn read(
             // In order: paster has stopped, or another version takes over, and tells the rest.
             (Ok(()), end) => *end = Some(Ok(End::Stopped)),
             // It was killed, or it has replaced itself before we had read everything; or it was about to end when we came.
-            (Err(ControlError::Lost), end) if query.follow => {
+            (Err(error @ (ControlError::Cut | ControlError::Lost)), end) if query.follow => {
+                // The first word counts: `Lost` is what follows when it is not quite gone yet.
                 if was_read || end.is_none() {
-                    *end = Some(Err(ControlError::Lost));
+                    *end = Some(Err(error));
                 }
             }
             (Err(ControlError::NotRunning(_)), Some(_)) => return end.unwrap_or(Ok(End::Stopped)),
@@ -119,17 +120,18 @@ mod tests {
     }
 
     /// Reads from a paster that answers so, each time on another connection, and is gone then.
-    async fn followed(answers: &'static [&'static str]) -> (Vec<u64>, Result<End, ControlError>) {
+    async fn followed(answers: &[&'static str]) -> (Vec<u64>, Result<End, ControlError>) {
         let dir = tempfile::tempdir().expect("a directory");
         let socket = dir.path().join("control.sock");
         let listener = UnixListener::bind(&socket).expect("a new socket");
         let gone = socket.clone();
+        let answers = answers.to_vec();
         let paster = tokio::spawn(async move {
-            for answer in answers {
+            for (position, answer) in answers.iter().enumerate() {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
                 let mut request = [0; 1000];
                 let _ = stream.read(&mut request).await.expect("a request");
-                if *answer == answers[answers.len() - 1] {
+                if position == answers.len() - 1 {
                     std::fs::remove_file(&gone).expect("it is there");
                 }
                 stream.write_all(answer.as_bytes()).await.expect("read");
@@ -159,7 +161,16 @@ mod tests {
     async fn a_paster_that_ends_in_the_middle_was_lost() {
         let (numbers, ended) = followed(&[IN_ORDER, CUT]).await;
         assert_eq!(numbers, [1, 2, 3]);
-        assert!(matches!(ended, Err(ControlError::Lost)), "{ended:?}");
+        assert!(matches!(ended, Err(ControlError::Cut)), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn a_paster_that_is_killed_in_silence_has_been_followed_all_the_same() {
+        let silent = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n";
+        for answers in [&[silent][..], &[silent, ""]] {
+            let (_, ended) = followed(answers).await;
+            assert!(matches!(ended, Err(ControlError::Cut)), "{ended:?}");
+        }
     }
 
     #[tokio::test]

@@ -106,6 +106,13 @@ pub(crate) fn fail(error: &ControlError, as_json: bool) -> Exit {
         ControlError::NotAllowed(_) => ("not_allowed", Exit::Failed, Some(AS_WHOM)),
         ControlError::Refused(_) => ("refused", Exit::Failed, None),
         ControlError::Lost => ("lost", Exit::Failed, None),
+        ControlError::Cut => (
+            "lost",
+            Exit::Failed,
+            Some(
+                "`paster serve` starts it again; its log, or that of the kernel (`dmesg`), may say what killed it",
+            ),
+        ),
         ControlError::Connect { .. } | ControlError::Strange(_) => ("protocol", Exit::Failed, None),
     };
     let problems = match error {

@@ -60,10 +60,7 @@ fn table(apps: &[AppStatus]) -> comfy_table::Table {
         };
         table.add_row([
             app.name.clone(),
-            match app.maintenance {
-                true => format!("{} (maintenance)", app.state),
-                false => app.state.clone(),
-            },
+            shown_state(app),
             app.mounts.join(" "),
             app.generation.to_string(),
             workers.join(", ") + &scale,
@@ -89,11 +86,26 @@ fn worker(worker: &WorkerStatus) -> String {
     }
 }
 
+/// What clients of the app meet.
+fn shown_state(app: &AppStatus) -> String {
+    let state = match app.unreachable {
+        Some(_) => "unreachable",
+        None => &app.state,
+    };
+    match app.maintenance {
+        true => format!("{state} (maintenance)"),
+        false => state.to_owned(),
+    }
+}
+
 /// What else is to be known of an app, a line for each.
 fn notes(text: &mut String, app: &AppStatus) {
     let name = &app.name;
     if let Some(message) = &app.maintenance_message {
         let _ = write!(text, "\nmaintenance of {name}: {}", printable(message));
+    }
+    if let Some(why) = &app.unreachable {
+        let _ = write!(text, "\n{name} cannot be reached: {}", printable(why));
     }
     if let Some(death) = &app.last_death {
         let _ = write!(text, "\nlast death of {name}: {death}");

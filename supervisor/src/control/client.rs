@@ -24,6 +24,9 @@ pub enum ControlError {
     Connect { path: PathBuf, error: io::Error },
     #[error("paster ended before it answered")]
     Lost,
+    /// A stream that does not end as it does when paster stops in order.
+    #[error("paster was killed, and its answer ends here")]
+    Cut,
     #[error("paster answered what this version does not understand: {0}")]
     Strange(String),
     /// Of another user.
@@ -43,7 +46,7 @@ pub async fn call(socket: &Path, command: &Command) -> Result<Answer, ControlErr
 /// Reads a stream, for instance `/v1/events`, line by line until it ends or `line` has enough.
 ///
 /// # Errors
-/// [`ControlError::Lost`] where it did not end well: paster was killed, or replaced itself.
+/// [`ControlError::Cut`] where it did not end well, [`ControlError::Lost`] where it has not begun: paster was killed, or replaced itself.
 pub async fn stream<T: DeserializeOwned>(
     socket: &Path,
     path: &str,
@@ -61,7 +64,7 @@ pub async fn stream<T: DeserializeOwned>(
     let mut body = response.into_body();
     let mut text = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| ControlError::Lost)?;
+        let frame = frame.map_err(|_| ControlError::Cut)?;
         text.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
         while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
             let item = serde_json::from_slice(&text[..end]).map_err(strange)?;

@@ -242,6 +242,9 @@ pub struct AppStatus {
     #[serde(default)]
     pub traffic: TrafficStatus,
     pub workers: Vec<WorkerStatus>,
+    /// Of an upstream: why the proxy could not connect to it when it last tried. None while it answers, or was not asked.
+    #[serde(default)]
+    pub unreachable: Option<String>,
     /// How its last worker ended that nobody had asked to, if one did.
     pub last_death: Option<String>,
     /// Its crash report, if one is kept.

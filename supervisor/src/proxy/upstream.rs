@@ -75,6 +75,7 @@ impl Upstream {
             id: self.id(),
             in_flight: word & IN_FLIGHT,
             requests: (word & !DRAINING) / GIVEN,
+            unreachable: self.unreachable_since.load(Ordering::Relaxed) != 0,
         }
     }
 

@@ -404,6 +404,9 @@ pub struct WorkerStats {
     pub in_flight: u64,
     /// Requests that it was given.
     pub requests: u64,
+    /// The last try to connect to it has failed, and it has not answered since.
+    #[serde(default)]
+    pub unreachable: bool,
 }
 
 /// Per app.
@@ -428,6 +431,7 @@ mod tests {
                 id: 1 << 32,
                 in_flight: 2,
                 requests: 3,
+                unreachable: true,
             }],
             ..Stats::default()
         });

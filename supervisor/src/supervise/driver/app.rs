@@ -75,6 +75,8 @@ pub(super) struct AppRun {
     pub(super) first_table: Option<u64>,
     /// When the log last said that the proxy cannot connect.
     pub(super) unreachable_told: Option<Instant>,
+    /// Why it could not, the last time.
+    pub(super) unreachable_why: Option<String>,
 }
 
 /// A launched worker.
@@ -191,6 +193,7 @@ impl AppRun {
             start_failure: None,
             first_table: None,
             unreachable_told: None,
+            unreachable_why: None,
         }
     }
 

@@ -159,6 +159,12 @@ impl Proxies {
         counted.filter(|w| w.id == id).map(|w| w.in_flight).sum()
     }
 
+    /// A proxy has found nobody there when it last tried.
+    pub(super) fn cannot_reach(&self, id: WorkerId) -> bool {
+        let mut told = self.stats().flat_map(|stats| &stats.workers);
+        told.any(|worker| worker.id == id && worker.unreachable)
+    }
+
     /// No running proxy has anything in flight on a worker that the table `last_named` was the last to name.
     pub(super) fn have_drained(&self, id: WorkerId, last_named: u64) -> bool {
         self.running

@@ -9,6 +9,7 @@ use crate::control::protocol::{
 };
 use crate::control::traffic::TrafficStatus;
 use crate::logs;
+use crate::plan::spec::AppKind;
 use crate::reports::report::seconds;
 use crate::supervise::machine::{AppState, Worker, WorkerId, WorkerState};
 use crate::sys::usage;
@@ -115,6 +116,7 @@ impl Driver {
                 .workers()
                 .map(|(id, worker)| self.worker(app, id, worker))
                 .collect(),
+            unreachable: self.unreachable(app),
             last_death: app.last_death.as_ref().map(|death| death.what.clone()),
             last_report: app.last_report.clone(),
             refused: app
@@ -129,6 +131,13 @@ impl Driver {
                 .collect(),
             log: self.site.logs.status(name).map(log),
         }
+    }
+
+    /// Why nobody answers where an upstream should be. Of workers their own state tells.
+    fn unreachable(&self, app: &AppRun) -> Option<String> {
+        let is_upstream = matches!(app.spec.kind, AppKind::Upstream { .. });
+        let why = || app.unreachable_why.clone().unwrap_or_default();
+        (is_upstream && self.proxies.cannot_reach(app.machine.first_id())).then(why)
     }
 
     /// What proxies have counted, those that are gone included.

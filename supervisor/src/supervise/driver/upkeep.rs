@@ -137,6 +137,7 @@ impl Driver {
             return;
         };
         let now = Instant::now();
+        app.unreachable_why = Some(clean(error, MAX_PATH));
         if app
             .unreachable_told
             .is_some_and(|told| now < told + UNREACHABLE_INTERVAL)

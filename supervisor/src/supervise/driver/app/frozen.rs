@@ -201,6 +201,7 @@ impl AppRun {
             start_failure: None,
             first_table: frozen.first_table,
             unreachable_told: None,
+            unreachable_why: None,
         })
     }
 }
