@@ -237,3 +237,75 @@ fn a_server_elsewhere_that_is_down_is_not_waited_for_again_and_again() {
     serve_on(listener, |stream| serve(stream, &ok));
     paster.wait_for("it is tried again", || paster.get("/").status == 200);
 }
+
+/// What is answered before the request has come as a whole, without a worker.
+fn answers_early() -> Paster {
+    let site = Site::new()
+        .actor("home", "/home")
+        .actor("shut", "/shut")
+        .section("files", "/files", "egg:Paste#static")
+        .option("files", "document_root = %(here)s")
+        .policy("", "redirects = /old/* /new/*")
+        .policy("shut", "maintenance = on");
+    site.serve()
+}
+
+const EARLY: [(&str, u16); 4] = [
+    ("/old/a", 302),
+    ("/none", 404),
+    ("/files/site.ini", 405),
+    ("/shut/", 503),
+];
+
+#[test]
+fn a_connection_goes_on_after_an_answer_that_came_before_the_request_had_ended() {
+    let paster = answers_early();
+    for (target, status) in EARLY {
+        for (framing, halves) in [
+            ("Content-Length: 10", [&b"12345"[..], b"67890"]),
+            (
+                "Transfer-Encoding: chunked",
+                [b"5\r\n123", b"45\r\n0\r\n\r\n"],
+            ),
+            (
+                "Transfer-Encoding: chunked",
+                [b"5\r\n12345\r\n0\r\n\r\n", b""],
+            ),
+        ] {
+            let mut connection = paster.connect();
+            let head = format!("POST {target} HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+            for bytes in [head.as_bytes(), halves[0]] {
+                connection.send(bytes).expect("it reads");
+            }
+            let early = connection.response_to("POST").expect("an answer");
+            assert_eq!(early.status, status, "{target}");
+            assert_eq!(early.header("connection"), None, "{target}");
+            connection.send(halves[1]).expect("it reads on");
+            let next = connection.get("/home/").expect("the connection goes on");
+            assert_eq!(next.status, 200, "{target} {framing}");
+        }
+    }
+}
+
+#[test]
+fn an_early_answer_says_so_where_it_ends_the_connection() {
+    let paster = answers_early();
+    for (target, status) in EARLY {
+        for fields in [
+            "Content-Length: 10\r\nExpect: 100-continue",
+            "Content-Length: 100000000",
+        ] {
+            let mut connection = paster.connect();
+            let head = format!("POST {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
+            connection.send(head.as_bytes()).expect("it reads");
+            let early = connection.response_to("POST").expect("an answer");
+            assert_eq!(early.status, status, "{target}");
+            assert_eq!(
+                early.header("connection"),
+                Some("close"),
+                "{target} {fields}"
+            );
+            assert_eq!(connection.rest().expect("the end"), b"", "{target}");
+        }
+    }
+}

@@ -15,7 +15,7 @@ use super::worker::{AnswerBody, Part};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -53,6 +53,12 @@ impl std::error::Error for BodyError {}
 pub(super) struct Account {
     fault: Cell<Option<BodyFault>>,
     received: Cell<u64>,
+    /// More of it is to come.
+    is_open: Cell<bool>,
+    /// The client sends it when it is told to (100 Continue).
+    is_asked_for: Cell<bool>,
+    /// What nobody has read.
+    rest: RefCell<Option<Arriving>>,
 }
 
 impl Account {
@@ -67,6 +73,26 @@ impl Account {
     /// Bytes that have come.
     pub(super) fn received(&self) -> u64 {
         self.received.get()
+    }
+
+    /// Not all of it was read.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open.get()
+    }
+
+    /// The client expects 100 Continue.
+    pub(super) fn sends_when_asked(&self) {
+        self.is_asked_for.set(true);
+    }
+
+    /// The client still waits to be told that it may send it.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.is_asked_for.get() && self.received.get() == 0
+    }
+
+    /// What was not read, if nobody reads it any more and nothing is wrong with it.
+    pub(super) fn take_rest(&self) -> Option<Arriving> {
+        self.rest.take()
     }
 }
 
@@ -83,7 +109,8 @@ pub(super) enum Trailers {
 /// A request body as it comes from the client.
 #[derive(Debug)]
 pub(super) struct ClientBody {
-    incoming: Arriving,
+    /// None only when it is dropped.
+    incoming: Option<Arriving>,
     state: Arc<ConnectionState>,
     account: SharedAccount,
     ended: bool,
@@ -97,13 +124,15 @@ pub(super) struct ClientBody {
 impl ClientBody {
     pub(super) fn new(incoming: Arriving, state: Arc<ConnectionState>) -> Self {
         let ended = incoming.is_end_stream();
+        let account = SharedAccount::default();
         if !ended {
             state.set_body_open(true);
+            account.is_open.set(true);
         }
         Self {
-            incoming,
+            incoming: Some(incoming),
             state,
-            account: SharedAccount::default(),
+            account,
             ended,
             pass_trailers: Trailers::Drop,
             room: u64::MAX,
@@ -116,7 +145,7 @@ impl ClientBody {
     /// # Errors
     /// More are announced.
     pub(super) fn set_limit(&mut self, most: u64) -> Result<(), ProxyError> {
-        if self.incoming.size_hint().lower() > most {
+        if self.left().lower() > most {
             return Err(ProxyError::BodyTooLarge);
         }
         self.room = most;
@@ -136,8 +165,15 @@ impl ClientBody {
         self.ended
     }
 
+    /// What is still to come.
+    fn left(&self) -> SizeHint {
+        let incoming = self.incoming.as_ref();
+        incoming.map_or_else(SizeHint::new, Body::size_hint)
+    }
+
     fn end(&mut self) {
         self.ended = true;
+        self.account.is_open.set(false);
         self.state.set_body_open(false);
     }
 
@@ -151,10 +187,10 @@ impl ClientBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BodyError>>> {
-        if self.ended {
+        let Some(incoming) = self.incoming.as_mut().filter(|_| !self.ended) else {
             return Poll::Ready(None);
-        }
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        };
+        match Pin::new(&mut *incoming).poll_frame(cx) {
             Poll::Pending => {
                 self.state.body_wanted(cx.waker());
                 if self.state.body_is_late() {
@@ -163,6 +199,7 @@ impl ClientBody {
                 Poll::Pending
             }
             Poll::Ready(Some(Ok(frame))) => {
+                let is_last = incoming.is_end_stream();
                 self.state.body_progress();
                 match frame.into_data() {
                     Ok(data) => {
@@ -172,7 +209,7 @@ impl ClientBody {
                         self.room = room;
                         let received = &self.account.received;
                         received.set(received.get() + data.len() as u64);
-                        if self.incoming.is_end_stream() {
+                        if is_last {
                             self.end();
                         }
                         Poll::Ready(Some(Ok(data)))
@@ -206,6 +243,12 @@ impl ClientBody {
             Poll::Ready(None) => Poll::Ready(self.trailers.take().map(|t| Ok(Frame::trailers(t)))),
             other => other.map(|next| next.map(|data| data.map(Frame::data))),
         }
+    }
+
+    /// Reads it to its end, for nobody, if no more than `most` bytes come.
+    pub(super) async fn discard(mut self, most: u64) {
+        self.room = most;
+        while let Some(Ok(_)) = std::future::poll_fn(|cx| self.poll_data(cx)).await {}
     }
 
     /// Reads ahead up to [`limits::REPLAY`] bytes: all that the client sends when `wait`, else only what is there.
@@ -255,6 +298,9 @@ impl Drop for ClientBody {
             // The answer must reach a client that is still sending.
             self.state.set_linger();
             self.state.body_progress();
+            if self.account.fault().is_none() && !self.state.is_multiplexed() {
+                self.account.rest.replace(self.incoming.take());
+            }
         }
     }
 }
@@ -357,8 +403,7 @@ impl Body for RequestBody {
             Self::Stream { rest, .. } if rest.trailers.is_some() => SizeHint::new(),
             Self::Stream { first, rest } => {
                 let before = first.as_ref().map_or(0, |first| first.len() as u64);
-                let left = rest.incoming.size_hint();
-                match left.exact() {
+                match rest.left().exact() {
                     Some(left) => SizeHint::with_exact(before + left),
                     None => SizeHint::new(),
                 }

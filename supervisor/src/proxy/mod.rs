@@ -52,6 +52,7 @@ mod hop;
 mod http2;
 mod inherited;
 mod interim;
+mod leftover;
 mod limits;
 mod origin;
 mod outbox;

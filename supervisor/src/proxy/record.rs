@@ -83,6 +83,14 @@ impl Record {
         }
     }
 
+    /// Its body, if not all of it was read.
+    pub(super) fn unread(&self) -> Option<SharedAccount> {
+        match &self.0.as_ref()?.received {
+            Received::By(body) if body.is_open() => Some(Rc::clone(body)),
+            Received::By(_) | Received::Known(_) => None,
+        }
+    }
+
     /// It is for this app. Called once.
     pub(super) fn is_for(&mut self, app: &App) {
         if let Some(inner) = &mut self.0 {

@@ -11,6 +11,7 @@ use super::exchange::{Course, Failed, Outgoing, acquire, send};
 use super::files;
 use super::framing::{self, Announced};
 use super::hop::{Peer, X_REQUEST_ID, announced_trailers, ask_for_trailers, takes_trailers};
+use super::leftover;
 use super::pages::{self, Markup};
 use super::record::Record;
 use super::reply::{Failure, answered, explain, redirected, refuse, without_app};
@@ -27,7 +28,7 @@ use super::upgrade;
 use super::upstream::Lease;
 use crate::router::message::{Handover, ListenerInfo};
 use crate::router::urlmap::{Matched, Outcome, RequestTarget, path_info};
-use http::header::{CONNECTION, HOST, TRAILER, TRANSFER_ENCODING};
+use http::header::{CONNECTION, EXPECT, HOST, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -62,10 +63,12 @@ pub(super) async fn answer(
     };
     let version = request.version();
     let mut record = Record::start(&conversation, &request);
+    let unread;
     let mut response = match forward(&conversation, request, seen, &mut record).await {
         Ok(response) => {
             // What goes on with a worker's answer has taken it.
             record.answered_by_us(&response);
+            unread = record.unread();
             response
         }
         Err(failure) => {
@@ -77,6 +80,7 @@ pub(super) async fn answer(
                 None => without_app(thread, &mut response),
             }
             record.answered_by_us(&response);
+            unread = record.unread();
             drop(record);
             state.request_ended();
             response
@@ -84,6 +88,9 @@ pub(super) async fn answer(
     };
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         close_if_needed(&mut response, version, thread.shared.is_draining());
+    }
+    if let Some(body) = unread {
+        leftover::settle(&body, state, &mut response);
     }
     Ok(response)
 }
@@ -154,7 +161,11 @@ async fn forward(
         Announced::No => None,
         Announced::Yes => {
             let body = ClientBody::new(body, Arc::clone(&conversation.state));
-            record.receives(body.account());
+            let account = body.account();
+            if head.headers.contains_key(EXPECT) {
+                account.sends_when_asked();
+            }
+            record.receives(account);
             Some(body)
         }
     };
