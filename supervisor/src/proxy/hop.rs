@@ -101,12 +101,34 @@ pub(super) fn strip_response(headers: &mut HeaderMap) {
     if seen.transfer_encoding {
         headers.remove(TRANSFER_ENCODING);
         headers.remove(CONTENT_LENGTH);
+    } else if seen.content_length {
+        keep_one_length(headers);
     }
     if seen.old || seen.te || seen.trailer || seen.upgrade {
         for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &TE, &TRAILER, &UPGRADE] {
             headers.remove(name);
         }
     }
+}
+
+/// A length that is told several times is passed on once, and one that is none not at all (RFC 9110 section 8.6). Where there is a body,
+/// hyper has refused what is ambiguous; for HEAD and 304 it looks at nothing.
+fn keep_one_length(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
+    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let first = lines.next().map_or(&b""[..], HeaderValue::as_bytes);
+    if lines.next().is_none() && is_number(first) {
+        return;
+    }
+    let mut told = headers.get_all(CONTENT_LENGTH).iter().flat_map(tokens);
+    let one = told.next().filter(|one| is_number(one));
+    let one = one.filter(|one| told.all(|other| other == *one));
+    let one = one.and_then(|one| HeaderValue::from_bytes(one).ok());
+    drop(told);
+    match one {
+        Some(one) => headers.insert(CONTENT_LENGTH, one),
+        None => headers.remove(CONTENT_LENGTH),
+    };
 }
 
 pub(super) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -229,6 +251,26 @@ mod tests {
             ("accept", "*/*"),
         ];
         assert_eq!(stripped(&fields, Peer::Trusted), ["accept", "host"]);
+    }
+
+    #[test]
+    fn a_length_is_passed_on_once_and_only_if_it_is_one() {
+        for (told, passed) in [
+            (&["5"][..], Some("5")),
+            (&["5", "5"], Some("5")),
+            (&["5, 5"], Some("5")),
+            (&["5, 6"], None),
+            (&["5", "6"], None),
+            (&["+5"], None),
+            (&["five"], None),
+            (&[""], None),
+        ] {
+            let fields: Vec<_> = told.iter().map(|told| ("content-length", *told)).collect();
+            let mut headers = map(&fields);
+            strip_response(&mut headers);
+            let lengths: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
+            assert_eq!(lengths, Vec::from_iter(passed), "{told:?}");
+        }
     }
 
     #[test]

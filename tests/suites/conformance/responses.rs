@@ -33,6 +33,10 @@ pub(super) const CASES: &[Case] = &[
         .replied(Reply::Bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 99\r\n\r\n2\r\nok\r\n0\r\n\r\n"))
         .never_says(&["content-length: 99"])
         .or(&[&[502]]),
+    passes("answer-length-list", "9110 8.6", GET)
+        .replied(Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok"))
+        .says(&["content-length: 2\r\n"])
+        .or(&[&[502]]),
     passes("answer-date", "9110 6.6.1", GET).says(&["date: "]).or(&[&[200]]),
     passes("answer-date-kept", "9110 6.6.1", GET)
         .replied(Reply::Bytes(b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 2\r\n\r\nok"))
