@@ -4,11 +4,13 @@ use crate::harness::certificates::{Authority, write_private};
 use crate::harness::curl::curl;
 use crate::harness::http::{Connection, Response};
 use crate::harness::{Paster, Site, process};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 
 /// Of `numbers.txt`: more than the buffers of a connection hold, and no round number.
 const SIZE: usize = 8 * 1_000_000 + 3;
@@ -276,6 +278,40 @@ fn a_client_that_leaves_lets_go_of_the_file() {
     let sent: u64 = sent.parse().expect("a number");
     assert!((100_000..1 << 30).contains(&sent), "{sent}");
     assert_eq!(paster.text("/ten.txt"), "0123456789");
+}
+
+#[test]
+fn what_was_not_sent_to_a_client_that_leaves_is_not_logged_as_sent() {
+    let paster = listening("unix_socket = s").serve();
+    let mut client = UnixStream::connect(paster.site().path("s")).expect("it accepts");
+    client
+        .write_all(b"GET /numbers.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    // A unix socket holds what was sent where it can be counted; its client takes nothing, so that soon is all.
+    let here = || rustix::io::ioctl_fionread(&client).expect("our own socket");
+    let (mut before, mut same) = (0, 0);
+    paster.wait_for("no more is sent", || {
+        let now = here();
+        same = if now == before && now > 0 {
+            same + 1
+        } else {
+            0
+        };
+        before = now;
+        same >= 20
+    });
+    let received = here();
+    let mut head = [0; 4096];
+    let peeked = recv(client.as_raw_fd(), &mut head, MsgFlags::MSG_PEEK).expect("the beginning");
+    let head = head[..peeked]
+        .windows(4)
+        .position(|part| part == b"\r\n\r\n");
+    let head = head.expect("a whole head") as u64 + 4;
+    drop(client);
+    let lines = logged(&paster, 1);
+    let sent = lines[0].strip_prefix("GET 200 ").expect("its line");
+    let sent: u64 = sent.parse().expect("a number");
+    assert_eq!(sent, received - head);
 }
 
 #[test]

@@ -104,14 +104,26 @@ impl Direct {
         self.waits.store(!parts.is_empty(), Relaxed);
     }
 
+    /// Bytes of all parts that wait.
+    pub(super) fn left(&self) -> u64 {
+        match self.waits.load(Relaxed) {
+            true => self.parts().iter().map(Part::left).sum(),
+            false => 0,
+        }
+    }
+
     fn parts(&self) -> std::sync::MutexGuard<'_, VecDeque<Part>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Part {
+    fn left(&self) -> u64 {
+        self.span.end - self.span.start
+    }
+
     fn is_meant_by(&self, buffer: &IoSlice<'_>) -> bool {
-        offset(buffer) == Some(self.at) && buffer.len() as u64 == self.span.end - self.span.start
+        offset(buffer) == Some(self.at) && buffer.len() as u64 == self.left()
     }
 
     /// Sends what `socket` takes of it now.
@@ -119,7 +131,7 @@ impl Part {
     /// # Errors
     /// The socket takes nothing now (`WouldBlock`) or ever again, the file cannot be read, or it has become shorter (`UnexpectedEof`).
     pub(super) fn send(&self, socket: BorrowedFd<'_>) -> io::Result<usize> {
-        let length = (self.span.end - self.span.start) as usize;
+        let length = self.left() as usize;
         let sent = rustix::io::retry_on_intr(|| {
             let mut offset = self.span.start;
             rustix::fs::sendfile(socket, &self.file, Some(&mut offset), length)
@@ -140,7 +152,7 @@ impl Part {
 
     fn copy(&self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         let mut buffer = [0; 16 * 1024];
-        let length = (self.span.end - self.span.start).min(buffer.len() as u64) as usize;
+        let length = self.left().min(buffer.len() as u64) as usize;
         let read = self.file.read_at(&mut buffer[..length], self.span.start)?;
         match read {
             0 => Ok(0),
@@ -199,7 +211,9 @@ mod tests {
         let all: [&[u8]; 4] = [b"head", &first, b"between", &second];
         assert!(matches!(next(&direct, &all), Next::Before(1)));
         assert_eq!(sent(next(&direct, &all[1..])), "2345");
+        assert_eq!(direct.left(), 5);
         direct.sent(3);
+        assert_eq!(direct.left(), 2);
         assert_eq!(
             sent(next(&direct, &[&first[3..], b"between", &second])),
             "5"
@@ -209,6 +223,7 @@ mod tests {
         assert_eq!(sent(next(&direct, &all[3..])), "0");
         direct.sent(1);
         assert!(matches!(next(&direct, &[b"head"]), Next::Bytes));
+        assert_eq!(direct.left(), 0);
     }
 
     #[test]

@@ -291,6 +291,7 @@ impl Finish {
 
 impl Drop for Finish {
     fn drop(&mut self) {
+        self.record.leaves(|| self.state.direct.left());
         self.lease = None;
         self.state.request_ended();
     }

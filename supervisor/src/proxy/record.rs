@@ -217,6 +217,15 @@ impl Record {
         }
     }
 
+    /// Nothing goes on with its answer. If the last byte of that was not on its way, so many were not that count as sent.
+    pub(super) fn leaves(&mut self, unsent: impl FnOnce() -> u64) {
+        if let Some(inner) = &mut self.0
+            && inner.ended.is_none()
+        {
+            inner.sent = inner.sent.saturating_sub(unsent());
+        }
+    }
+
     /// A tunnel has carried so many bytes from the client and to it.
     pub(super) fn carried(&mut self, from_client: u64, to_client: u64) {
         if let Some(inner) = &mut self.0 {
