@@ -8,6 +8,7 @@ use super::compress;
 use super::error::ProxyError;
 use super::exchange::{Answer, Finish};
 use super::hop::{Peer, announced_trailers, strip_response};
+use super::leftover;
 use super::record::Record;
 use super::request::Conversation;
 use super::snapshot::App;
@@ -70,6 +71,7 @@ pub(super) fn accept_answer(
         Trailers::Pass => announced_trailers(&head.headers, Peer::Trusted),
         Trailers::Drop => None,
     };
+    let is_given_up = leftover::is_given_up(record, &head.headers);
     strip_response(&mut head.headers);
     if head.status == StatusCode::NO_CONTENT {
         // RFC 9110 section 8.6; hyper minds it only where there could be a body.
@@ -79,6 +81,9 @@ pub(super) fn accept_answer(
         head.headers.insert(TRAILER, announced);
     }
     app.answers.headers.apply(&mut head.headers);
+    if is_given_up {
+        leftover::announce_end(&conversation.state, &mut head.headers);
+    }
     head.version = Version::HTTP_11;
     let encoder = wishes.codings.and_then(|accepted| {
         compress::begin(&app.answers.compress, &accepted, &asked.method, &mut head)

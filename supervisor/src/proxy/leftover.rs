@@ -1,4 +1,5 @@
-//! What a client still sends of a request that was answered by us without it: a redirection, a 404, a refusal.
+//! What a client still sends of a request that was answered without it: by us, with a redirection, a 404, a refusal, or by a worker that
+//! takes no more of it.
 //!
 //! hyper closes a connection as soon as it has answered a request whose body nobody reads, and the client, which was not told, sends
 //! its next request in vain. So the rest is read and thrown away, or the answer says that the connection ends.
@@ -6,9 +7,11 @@
 use super::arriving::Arriving;
 use super::body::{ClientBody, ResponseBody, SharedAccount};
 use super::connection::ConnectionState;
+use super::hop::has_connection_option;
 use super::limits;
+use super::record::Record;
 use http::header::CONNECTION;
-use http::{HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::Body;
 use std::sync::Arc;
 
@@ -18,8 +21,7 @@ pub(super) fn settle(
     state: &Arc<ConnectionState>,
     response: &mut Response<ResponseBody>,
 ) {
-    // A stream of HTTP/2 ends alone, and by itself.
-    if state.is_multiplexed() || response.headers().contains_key(CONNECTION) {
+    if response.headers().contains_key(CONNECTION) {
         return;
     }
     match body.take_rest().filter(is_short) {
@@ -28,10 +30,19 @@ pub(super) fn settle(
             let rest = ClientBody::new(rest, Arc::clone(state));
             tokio::task::spawn_local(rest.discard(limits::LINGER_BYTES as u64));
         }
-        _ => {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(CONNECTION, close);
-        }
+        _ => announce_end(state, response.headers_mut()),
+    }
+}
+
+/// Whether a worker that has answered takes no more of the request, which has not come as a whole.
+pub(super) fn is_given_up(record: &Record, answer: &HeaderMap) -> bool {
+    record.unread().is_some() && has_connection_option(answer, b"close")
+}
+
+/// Says that the connection ends with this answer. A stream of HTTP/2 ends alone, and by itself.
+pub(super) fn announce_end(state: &ConnectionState, headers: &mut HeaderMap) {
+    if !state.is_multiplexed() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 
