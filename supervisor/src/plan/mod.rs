@@ -45,4 +45,4 @@ mod suggest;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod units;
-mod values;
+pub(crate) mod values;

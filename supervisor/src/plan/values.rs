@@ -326,7 +326,7 @@ pub(super) fn show_paths(paths: &[PathBuf]) -> String {
 }
 
 /// Without `.` and `..`, by the text alone, as `os.path.abspath` has it.
-pub(super) fn normal(path: &Path) -> PathBuf {
+pub(crate) fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {
         match component {
