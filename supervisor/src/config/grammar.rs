@@ -150,7 +150,7 @@ impl<'a> Parser<'a> {
                         "`{}` is neither a [section] nor an option (`name = value`)",
                         excerpt(stripped)
                     ),
-                    None,
+                    header_hint(stripped),
                 ),
             }
         } else if !self.headless {
@@ -163,7 +163,8 @@ impl<'a> Parser<'a> {
             problem.hint = Some(if stripped.starts_with('\u{feff}') {
                 "the file starts with a byte order mark; save it as UTF-8 without one".to_owned()
             } else {
-                "put a header such as [app:main] above it".to_owned()
+                let above = "put a header such as [app:main] above it";
+                header_hint(stripped).unwrap_or(above).to_owned()
             });
             self.fatal(problem);
         }
@@ -280,6 +281,15 @@ fn header(stripped: &str) -> Option<&str> {
 }
 
 /// Enough of a line to recognise it.
+/// What is wrong with a line that was to be a header.
+fn header_hint(line: &str) -> Option<&'static str> {
+    let inside = line.strip_prefix('[')?;
+    Some(match inside.contains(']') {
+        true => "a header has a name, as in [app:main]",
+        false => "a header ends with `]`, as in [app:main]",
+    })
+}
+
 fn excerpt(line: &str) -> String {
     let mut text: String = line.chars().take(60).collect();
     if text.len() < line.len() {
@@ -330,6 +340,18 @@ mod tests {
     fn an_indented_section_is_a_section() {
         let sections = sections("  [s]\n  a = 1\n  b = 2\n");
         assert_eq!(sections[0].options.len(), 2);
+    }
+
+    #[test]
+    fn a_header_that_is_none_is_explained() {
+        let hint = |text: &str| {
+            let problems = parse(Path::new("x.ini"), text.as_bytes()).expect_err("no file");
+            problems[0].hint.clone().unwrap_or_default()
+        };
+        assert!(hint("[app:main\nx = 1\n").contains("ends with `]`"));
+        assert!(hint("[s]\nx = 1\n[isolate\n").contains("ends with `]`"));
+        assert!(hint("[]\n").contains("has a name"));
+        assert!(hint("x = 1\n").contains("above it"));
     }
 
     #[test]

@@ -112,21 +112,58 @@ pub(crate) fn find<'a>(
     }
 }
 
+/// Why a name has several lines, which nobody means.
+pub(super) const CONTINUED: &str =
+    "a line that is indented goes on with the value above it; begin it at the margin";
+
+/// For messages: what was written in several lines.
+pub(super) fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
+    match text.contains('\n') {
+        true => text.replace('\n', " ").into(),
+        false => text.into(),
+    }
+}
+
+/// A header without its end, which reads as an option of the section above: `[app:main` as `[app = main`.
+fn unfinished_header(document: &Document) -> Option<(&Section, usize)> {
+    document.sections.iter().find_map(|section| {
+        let mut options = section.options.iter();
+        let option = options.find(|option| option.name.starts_with('['))?;
+        Some((section, option.line))
+    })
+}
+
 /// The problem of a name that no section has.
 pub(crate) fn absent(document: &Document, kind: Kind, name: &str) -> Problem {
     let prefixes: Vec<&str> = kind.prefixes().concat();
+    let shown = one_line(name);
     let usual: Vec<String> = kind
         .prefixes()
         .iter()
-        .map(|group| format!("[{}:{name}]", group[0]))
+        .map(|group| format!("[{}:{shown}]", group[0]))
         .collect();
     let message = format!(
-        "no {} `{name}` in {}: there is no {}",
+        "no {} `{shown}` in {}: there is no {}",
         kind.noun(),
         document.path.display(),
         usual.join(" or ")
     );
     let problem = Problem::new("LookupError", message);
+    if name.contains('\n') {
+        return problem.hint(CONTINUED);
+    }
+    if let Some(section) = document.sections.iter().find(|s| s.name == name) {
+        return problem.hint(format!(
+            "[{name}] at line {} has no kind; write [{}:{name}]",
+            section.line, prefixes[0]
+        ));
+    }
+    if let Some((section, line)) = unfinished_header(document) {
+        return problem.hint(format!(
+            "line {line} has no `]`, so it is an option of [{}]",
+            section.name
+        ));
+    }
     // (prefix, name, section)
     let named: Vec<(&str, &str, &Section)> = document
         .sections
@@ -213,6 +250,20 @@ mod tests {
         ] {
             assert!(found(text, Kind::App, Some("x")).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_that_goes_on_in_the_next_line_and_a_section_without_a_kind_are_explained() {
+        let told = |text: &str, name: &str| absent(&document(text), Kind::App, name);
+        let bare = told("[main]\n", "main").hint;
+        let expected = "[main] at line 1 has no kind; write [app:main]";
+        assert_eq!(bare.as_deref(), Some(expected));
+        let open = told("[server:main]\nport = 1\n[app:main\nx = 1\n", "main").hint;
+        let expected = "line 3 has no `]`, so it is an option of [server:main]";
+        assert_eq!(open.as_deref(), Some(expected));
+        let two = told("[app:a]\n", "a\nx = 1");
+        assert_eq!(two.hint.as_deref(), Some(CONTINUED));
+        assert!(two.message.starts_with("no app `a x = 1` in "), "{two:?}");
     }
 
     #[test]

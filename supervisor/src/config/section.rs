@@ -4,7 +4,7 @@
 use super::context::{ConfigLoader, Context, Globals, Loader, Parts, Problems, Site};
 use super::document::Section;
 use super::expression;
-use super::lookup::Kind;
+use super::lookup::{self, Kind};
 use super::options::Reading;
 use super::problem::Problem;
 use super::resolve::Resolver;
@@ -307,11 +307,15 @@ pub(super) fn object_type(kind: Kind) -> ObjectType {
 
 /// The problem of an expression that does not name a Python object.
 pub(super) fn malformed(expression: &str) -> Problem {
+    let shown = lookup::one_line(expression);
     Problem::new(
         "AttributeError",
-        format!("`{expression}` does not name a Python object"),
+        format!("`{shown}` does not name a Python object"),
     )
-    .hint("write `module.path:attribute`")
+    .hint(match expression.contains('\n') {
+        true => lookup::CONTINUED,
+        false => "write `module.path:attribute`",
+    })
 }
 
 fn origin(loader: &ConfigLoader, section: &Section, factory_line: usize) -> Origin {
