@@ -326,3 +326,49 @@ fn the_early_answer_of_a_worker_that_closes_says_that_the_connection_ends() {
         assert_eq!((early.status, early.header("connection")), (413, close));
     }
 }
+
+#[test]
+fn a_head_that_cannot_be_read_is_refused_like_any_other() {
+    let page = "<h1>No</h1>\n";
+    let paster = Site::new()
+        .actor("home", "/")
+        .file("no.html", page)
+        .policy("", "error_pages = 400 = no.html")
+        .policy("", "response_headers = X-Site: yes")
+        .policy("", "access_log = log")
+        .policy("", "access_log_format = $request $status $body_bytes_sent")
+        .serve();
+    let heads = [
+        "GET /a<b> HTTP/1.1\r\nHost: a\r\n\r\n",
+        "G@T / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n",
+        "HEAD / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n",
+    ];
+    for (index, head) in heads.iter().enumerate() {
+        let mut connection = paster.connect();
+        // Behind another request, and before one that is read by nobody.
+        let all =
+            format!("GET / HTTP/1.1\r\nHost: a\r\n\r\n{head}GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        connection.send(all.as_bytes()).expect("sent");
+        assert_eq!(connection.response().expect("an answer").status, 200);
+        let method = head.split(' ').next().expect("a word");
+        let refusal = connection.response_to(method).expect("an answer");
+        assert_eq!(refusal.status, 400, "{head}");
+        assert_eq!(refusal.header("connection"), Some("close"), "{head}");
+        assert_eq!(refusal.header("x-site"), Some("yes"), "{head}");
+        let body = if method == "HEAD" { "" } else { page };
+        assert_eq!(refusal.text(), body, "{head}");
+        assert_eq!(connection.rest().expect("the end"), b"", "{head}");
+        let line = head.split('\r').next().expect("a line");
+        let sent = format!("{line} 400 {}\n", page.len());
+        let log = paster.site().path("log");
+        paster.wait_for("it is logged", || {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            text.matches(" 400 ").count() == index + 1 && text.contains(&sent)
+        });
+    }
+    paster.wait_until("they are counted", |s| {
+        s.without_app["requests"] == heads.len()
+    });
+}

@@ -28,6 +28,8 @@ pub(super) struct ClientIo<S> {
     gate: Gate,
     /// What was read from a client that begins with HTTP/2.
     preface: Option<Vec<u8>>,
+    /// hyper has refused a head by itself, which its client has not been told.
+    is_unreadable: bool,
 }
 
 /// How the preface of HTTP/2 begins (RFC 9113 section 3.4), and no request of HTTP/1.
@@ -50,6 +52,7 @@ impl<S: ClientStream> ClientIo<S> {
             lingered: 0,
             gate: Gate::new(logged == Logged::Yes, limits),
             preface: None,
+            is_unreadable: false,
         }
     }
 
@@ -67,6 +70,31 @@ impl<S: ClientStream> ClientIo<S> {
     pub(super) fn into_http2(self) -> Option<(S, Vec<u8>)> {
         let read = self.preface?;
         Some((self.stream, read))
+    }
+
+    /// After hyper has given up because of a head: whether another hyper may answer in its place what stands in for that.
+    pub(super) fn refuse_unreadable(&mut self, error: ProxyError) -> bool {
+        if self.is_unreadable {
+            self.is_unreadable = false;
+            self.gate.refuse_passed();
+            self.refuse(error);
+            return true;
+        }
+        false
+    }
+
+    /// Of what hyper writes, how much comes before an answer of its own to a head of which it can make nothing: `HTTP/1.1 400 Bad
+    /// Request`, without a body. It writes nothing else between a head and the request.
+    fn before_hypers_refusal(&self, data: &[u8]) -> Option<usize> {
+        if self.state.phase() != Phase::Head {
+            return None;
+        }
+        let start = memchr::memmem::rfind(data, b"HTTP/1.1 4")?;
+        let (line, fields) = data[start..].split_at(memchr::memchr(b'\n', &data[start..])? + 1);
+        let is_refusal = line.ends_with(b"\r\n")
+            && fields.starts_with(b"connection: close\r\ncontent-length: 0\r\ndate: ")
+            && memchr::memmem::find(fields, b"\r\n\r\n") == Some(fields.len() - 4);
+        is_refusal.then_some(start)
     }
 
     /// hyper sees the end of a client only while it reads, and it does not read while a request body is left
@@ -164,6 +192,15 @@ impl<S: ClientStream> ClientIo<S> {
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let next = self.state.direct.next(data);
+        if let (Next::Bytes, [bytes]) = (&next, data)
+            && let Some(before) = self.before_hypers_refusal(bytes)
+        {
+            self.is_unreadable = true;
+            return match before {
+                0 => Poll::Ready(Ok(bytes.len())),
+                _ => Pin::new(&mut self.stream).poll_write(cx, &bytes[..before]),
+            };
+        }
         match (next, self.stream.plain()) {
             (Next::Bytes, _) => Pin::new(&mut self.stream).poll_write_vectored(cx, data),
             (Next::Before(count), Some(socket)) => socket.poll_write_more(cx, &data[..count]),
@@ -283,8 +320,8 @@ impl<S: ClientStream> AsyncWrite for ClientIo<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.preface.is_some() {
-            // It goes on in another language.
+        if this.preface.is_some() || this.is_unreadable {
+            // It goes on in another language, or with another answer.
             return Poll::Ready(Ok(()));
         }
         this.state.is_leaving();

@@ -27,6 +27,8 @@ pub(super) struct Gate {
     held: BytesMut,
     /// Requests that were passed on.
     passed: u32,
+    /// The last head is one of HEAD.
+    is_head: bool,
     /// The request line of the last head, where requests are logged.
     line: Option<Vec<u8>>,
     limits: ClientLimits,
@@ -84,6 +86,7 @@ impl Gate {
             stage: Stage::Between,
             held: BytesMut::new(),
             passed: 0,
+            is_head: false,
             line: keeps_lines.then(Vec::new),
             limits,
         }
@@ -119,7 +122,16 @@ impl Gate {
         let held = std::mem::take(&mut self.held);
         keep_line(&mut self.line, &held);
         self.passed = self.passed.wrapping_add(1);
-        let is_head = held.starts_with(b"HEAD ");
+        self.stand_in(is_head(&held));
+    }
+
+    /// hyper can make nothing of the head that it has got: what stands in for that comes next.
+    pub(super) fn refuse_passed(&mut self) {
+        self.held = BytesMut::new();
+        self.stand_in(self.is_head);
+    }
+
+    fn stand_in(&mut self, is_head: bool) {
         self.stage = Stage::Refused(if is_head { STAND_IN_HEAD } else { STAND_IN });
     }
 
@@ -194,6 +206,7 @@ impl Gate {
                 Verdict::Whole { end, body } => {
                     self.passed = self.passed.wrapping_add(1);
                     self.stage = Stage::after_head(body);
+                    self.is_head = is_head(new);
                     keep_line(&mut self.line, new);
                     end + self.stage.take(&new[end..])
                 }
@@ -217,6 +230,7 @@ impl Gate {
 
     fn checked(&mut self, end: usize, body: BodyEnd) {
         self.passed = self.passed.wrapping_add(1);
+        self.is_head = is_head(&self.held);
         keep_line(&mut self.line, &self.held);
         self.stage = Stage::Checked { left: end, body };
     }
@@ -230,6 +244,10 @@ impl Gate {
         }
         Offer::Given
     }
+}
+
+fn is_head(head: &[u8]) -> bool {
+    head.starts_with(b"HEAD ")
 }
 
 fn keep_line(line: &mut Option<Vec<u8>>, head: &[u8]) {

@@ -3,6 +3,7 @@
 use super::arriving::Arriving;
 use super::client_io::{ClientIo, Logged};
 use super::connection::ConnectionState;
+use super::error::ProxyError;
 use super::greet::greet;
 use super::http2;
 use super::inherited::Listener;
@@ -17,7 +18,7 @@ use super::unix_stream::UnixStream;
 use crate::router::limits::ClientLimits;
 use crate::router::message::ListenerInfo;
 use crate::sys::shortage::Complaints;
-use http::{Request, StatusCode};
+use http::Request;
 use hyper::server::conn::http1::{Builder, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -204,6 +205,11 @@ pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S) {
                 io = resting;
                 conversation.thread.rests();
             }
+            Turn::IsRefused(refused) => {
+                // It is told at once, and there is nothing more to wait for.
+                Box::pin(converse(&conversation, refused, &limits)).await;
+                return;
+            }
             Turn::SpeaksHttp2(stream, read) => {
                 return Box::pin(http2::serve(arrival, stream, read)).await;
             }
@@ -238,15 +244,13 @@ async fn rest<S: ClientStream>(io: &mut ClientIo<S>, state: &ConnectionState) ->
     .await
 }
 
-/// What comes after a piece of conversation.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is taken apart at once, and a box would cost each rest an allocation"
-)]
+/// What comes after a piece of conversation. It is taken apart at once: a box would cost each rest an allocation.
 enum Turn<S> {
     /// Nothing, for now.
     Rests(ClientIo<S>),
     SpeaksHttp2(S, Vec<u8>),
+    /// hyper can make nothing of a head, and another is to say so in our words.
+    IsRefused(ClientIo<S>),
     Over,
 }
 
@@ -293,8 +297,17 @@ async fn converse<S: ClientStream>(
         Some(_) if state.is_multiplexed() => connection.into_parts(),
         Some(Ok(())) => return Turn::Over,
         Some(Err(error)) => {
-            note_unreadable(conversation, &error);
             tracing::debug!(%error, "client connection ended");
+            let Some(refusal) = unreadable(&error) else {
+                return Turn::Over;
+            };
+            let mut io = connection.into_parts().map(|parts| parts.io.into_inner());
+            if let Some(io) = io.take_if(|io| io.refuse_unreadable(refusal.clone())) {
+                return Turn::IsRefused(io);
+            }
+            // Its client does not read, and is not told.
+            let line = conversation.state.take_last_line();
+            was_refused(conversation, line, refusal.status(), 0);
             return Turn::Over;
         }
     };
@@ -310,14 +323,10 @@ fn at_rest<S: ClientStream, F>(parts: Option<Parts<TokioIo<ClientIo<S>>, F>>) ->
     }
 }
 
-/// A request of which hyper could make nothing was never one of ours, but it is counted and logged.
-fn note_unreadable(conversation: &Conversation, error: &hyper::Error) {
-    if error.is_parse() {
-        let status = match error.is_parse_too_large() {
-            true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            false => StatusCode::BAD_REQUEST,
-        };
-        let line = conversation.state.take_last_line();
-        was_refused(conversation, line, status, 0);
-    }
+/// Why a head is refused of which hyper can make nothing.
+fn unreadable(error: &hyper::Error) -> Option<ProxyError> {
+    error.is_parse().then(|| match error.is_parse_too_large() {
+        true => ProxyError::HeadTooLarge,
+        false => ProxyError::BadRequest("the request line or a field is malformed"),
+    })
 }
