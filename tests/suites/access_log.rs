@@ -144,6 +144,24 @@ fn an_error_says_whose_it_is() {
 }
 
 #[test]
+fn what_head_is_told_of_a_body_is_not_sent() {
+    let paster = Site::new()
+        .actor("home", "/home")
+        .policy("", "access_log = access.log")
+        .policy(
+            "",
+            "access_log_format = $request_method $status $body_bytes_sent",
+        )
+        .serve();
+    let mut connection = paster.connect();
+    let length = connection.get("/none").expect("an answer").body.len();
+    let head = connection.request("HEAD", "/none", &[], b"").expect("one");
+    assert_eq!(head.header("content-length"), Some(&*length.to_string()));
+    let expected = [format!("GET 404 {length}"), "HEAD 404 0".to_owned()];
+    assert_eq!(lines(&paster, 2), expected);
+}
+
+#[test]
 fn an_app_may_be_kept_out() {
     let paster = Site::new()
         .actor("home", "/")

@@ -361,7 +361,7 @@ fn a_head_that_cannot_be_read_is_refused_like_any_other() {
         assert_eq!(refusal.text(), body, "{head}");
         assert_eq!(connection.rest().expect("the end"), b"", "{head}");
         let line = head.split('\r').next().expect("a line");
-        let sent = format!("{line} 400 {}\n", page.len());
+        let sent = format!("{line} 400 {}\n", body.len());
         let log = paster.site().path("log");
         paster.wait_for("it is logged", || {
             let text = std::fs::read_to_string(&log).unwrap_or_default();

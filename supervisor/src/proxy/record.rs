@@ -10,7 +10,7 @@ use super::thread::Thread;
 use super::trace::Trace;
 use super::traffic::{Cells, End};
 use super::upstream::Upstream;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ struct Inner {
     cells: Option<Arc<Cells>>,
     since: Instant,
     ended: Option<Instant>,
+    /// The answer has no body, whatever it says.
+    is_head: bool,
     /// 0: there is no answer yet.
     status: u16,
     sent: u64,
@@ -56,6 +58,7 @@ impl Record {
             cells: None,
             since: Instant::now(),
             ended: None,
+            is_head: request.method() == Method::HEAD,
             status: 0,
             sent: 0,
             received: Received::Known(0),
@@ -191,9 +194,8 @@ impl Record {
         self.fields(response.headers());
         if let Some(inner) = &mut self.0 {
             inner.status = response.status().as_u16();
-            inner.sent = http_body::Body::size_hint(response.body())
-                .exact()
-                .unwrap_or(0);
+            let length = http_body::Body::size_hint(response.body()).exact();
+            inner.sent = length.filter(|_| !inner.is_head).unwrap_or(0);
         }
     }
 

@@ -10,7 +10,7 @@ use super::request::Conversation;
 use super::snapshot::{App, Snapshot};
 use super::thread::Thread;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::Body;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,12 +32,17 @@ impl From<ProxyError> for Failure {
 }
 
 /// The answer to a head that was refused before it became a request.
-pub(super) fn refuse(conversation: &Conversation, refusal: Refusal) -> Response<ResponseBody> {
+pub(super) fn refuse(
+    conversation: &Conversation,
+    method: &Method,
+    refusal: Refusal,
+) -> Response<ResponseBody> {
     let table = conversation.thread.table();
     let shown = Shown::by(&table.answers, &refusal.error);
     let mut response = pages::failure(&refusal.error, Markup::Plain, shown);
     without_app(&conversation.thread, &mut response);
-    let sent = response.body().size_hint().exact().unwrap_or(0);
+    let length = response.body().size_hint().exact();
+    let sent = length.filter(|_| method != Method::HEAD).unwrap_or(0);
     was_refused(conversation, refusal.line, response.status(), sent);
     conversation.state.request_ended();
     response

@@ -54,7 +54,7 @@ pub(super) async fn answer(
     state.enter(Phase::Busy);
     let thread = &conversation.thread;
     if let Some(refusal) = state.take_refusal() {
-        return Ok(refuse(&conversation, refusal));
+        return Ok(refuse(&conversation, request.method(), refusal));
     }
     let seen = Seen::of(request.headers());
     let markup = match seen.accept {
