@@ -372,3 +372,26 @@ fn a_head_that_cannot_be_read_is_refused_like_any_other() {
         s.without_app["requests"] == heads.len()
     });
 }
+
+#[test]
+fn an_answer_that_breaks_off_never_looks_whole() {
+    let breaks_off = |stream: &mut TcpStream| {
+        let _ =
+            stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n");
+        let _ = stream.shutdown(std::net::Shutdown::Both);
+    };
+    let paster = front(backend(breaks_off), "");
+    let mut client = TcpStream::connect(paster.address()).expect("it accepts");
+    client
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("the end");
+    assert!(answer.ends_with("2\r\nok\r\n"), "no last chunk: {answer}");
+    // Nothing but the end of the connection ends this one.
+    let mut client = TcpStream::connect(paster.address()).expect("it accepts");
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("sent");
+    let end = client.read_to_end(&mut Vec::new());
+    let error = end.expect_err("no end in order").kind();
+    assert_eq!(error, std::io::ErrorKind::ConnectionReset);
+}

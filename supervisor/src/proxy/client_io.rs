@@ -14,6 +14,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// `POLLRDHUP`: the other side has closed, at least its sending half. nix has no name for it.
@@ -103,6 +104,12 @@ impl<S: ClientStream> ClientIo<S> {
         let mut fds = [PollFd::new(self.stream.descriptor(), HANG_UP)];
         // Nothing else was asked for, so any event is the end (or an error, which is one too).
         poll(&mut fds, PollTimeout::ZERO).is_ok_and(|events| events > 0)
+    }
+
+    /// The client is to see an error, and not an end (RST; tcp(7), `SO_LINGER`). A unix socket knows no such thing.
+    fn reset_at_the_end(&self) {
+        let at_once = Some(Duration::ZERO);
+        let _ = rustix::net::sockopt::set_socket_linger(self.stream.descriptor(), at_once);
     }
 
     /// The service that gets what stands in for the head is told why.
@@ -309,8 +316,13 @@ impl<S: ClientStream> AsyncWrite for ClientIo<S> {
     /// [`ConnectionState::look`] asked for.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.state.take_check_peer() && this.peer_is_gone() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        if this.state.take_check_peer() {
+            if this.state.is_cut() {
+                this.reset_at_the_end();
+            }
+            if this.peer_is_gone() {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            }
         }
         if this.state.interim.waits() {
             ready!(this.poll_interim(cx))?;

@@ -84,6 +84,9 @@ pub(super) struct ConnectionState {
     /// More of a request body is to come, or was given up: hyper is not done with the request, answered or not.
     body_is_open: AtomicBool,
     check_peer: AtomicBool,
+    /// Only the end of the connection ends the body of the answer.
+    ends_body: AtomicBool,
+    is_cut: AtomicBool,
     closing: AtomicBool,
     /// Requests that were answered.
     answered: AtomicU32,
@@ -140,6 +143,8 @@ impl ConnectionState {
             body_is_late: AtomicBool::new(false),
             body_is_open: AtomicBool::new(false),
             check_peer: AtomicBool::new(false),
+            ends_body: AtomicBool::new(false),
+            is_cut: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             answered: AtomicU32::new(0),
             wants_next: AtomicBool::new(false),
@@ -365,6 +370,25 @@ impl ConnectionState {
 
     pub(super) fn take_check_peer(&self) -> bool {
         self.check_peer.load(Relaxed) && self.check_peer.swap(false, Relaxed)
+    }
+
+    /// Its client sees the end of the answer by the end of the connection.
+    pub(super) fn ends_a_body(&self) {
+        self.ends_body.store(true, Relaxed);
+    }
+
+    /// The answer is broken off, and the connection with it.
+    pub(super) fn cut(&self) {
+        if self.ends_body.load(Relaxed) {
+            self.is_cut.store(true, Relaxed);
+            // The next flush looks.
+            self.check_peer.store(true, Relaxed);
+        }
+    }
+
+    /// The client would take the end of the connection for that of the answer.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.load(Relaxed)
     }
 
     /// End as soon as nothing is in flight.

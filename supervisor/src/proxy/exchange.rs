@@ -283,6 +283,7 @@ impl Finish {
     /// The worker has broken off.
     pub(super) fn lost(mut self) {
         self.record.broken_off();
+        self.state.cut();
         if let Some(lease) = &self.lease {
             self.asked.lost_by(lease.upstream(), Progress::Answering);
         }

@@ -87,7 +87,7 @@ pub(super) async fn answer(
         }
     };
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        close_if_needed(&mut response, version, thread.shared.is_draining());
+        close_if_needed(&mut response, version, thread.shared.is_draining(), state);
     }
     if let Some(body) = unread {
         leftover::settle(&body, state, &mut response);
@@ -97,14 +97,20 @@ pub(super) async fn answer(
 
 /// The last answer before a drain ends the connection, and one whose end is the end of the connection
 /// (HTTP/1.0 knows no other when the length is not known).
-fn close_if_needed(response: &mut Response<ResponseBody>, version: Version, draining: bool) {
-    let endless = || {
-        version == Version::HTTP_10
-            && http_body::Body::size_hint(response.body())
-                .exact()
-                .is_none()
-    };
-    if draining || endless() {
+fn close_if_needed(
+    response: &mut Response<ResponseBody>,
+    version: Version,
+    draining: bool,
+    state: &ConnectionState,
+) {
+    let endless = version == Version::HTTP_10
+        && http_body::Body::size_hint(response.body())
+            .exact()
+            .is_none();
+    if endless {
+        state.ends_a_body();
+    }
+    if draining || endless {
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
