@@ -102,6 +102,8 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 pub fn serve(serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), ServeError> {
     // A log file that may not grow is no reason to end.
     crate::sys::child::survive_file_size_limit().map_err(io::Error::from)?;
+    // Floods of output, long tables and readings of the configuration come and go.
+    crate::sys::heap::keep_little();
     // One thread that forks, and it is the main one: parent-death signals fire on the death of the thread that forked (prctl(2)).
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Some sink has found no thread.
     starved: AtomicBool,
+    /// The ring of our own log has become larger than it should stay.
+    untidy: AtomicBool,
     /// For those who follow.
     news: watch::Sender<News>,
 }
@@ -160,6 +162,7 @@ impl Logs {
                     ..State::default()
                 }),
                 starved: AtomicBool::new(false),
+                untidy: AtomicBool::new(false),
                 news: watch::Sender::default(),
             }
         });
@@ -307,6 +310,13 @@ impl Shared {
         self.pump.wake();
     }
 
+    /// Memory is given back in a moment, by the pump.
+    fn tidy_later(&self) {
+        if !self.untidy.swap(true, Ordering::Relaxed) {
+            self.pump.wake();
+        }
+    }
+
     /// Lets all sinks look for what waits.
     fn offer_again(&self) {
         self.sinks().iter().for_each(Sink::resume);
@@ -329,12 +339,11 @@ impl Shared {
 
     /// Gives memory back that only a burst has needed; true if that has to be tried again later.
     fn tidy(&self) -> bool {
-        let logs: Vec<Arc<AppLog>> = self
-            .state()
-            .apps
-            .values()
-            .map(|app| app.log.clone())
-            .collect();
+        let logs: Vec<Arc<AppLog>> = {
+            let state = self.state();
+            let of_apps = state.apps.values().map(|app| &app.log);
+            of_apps.chain([&self.own.0]).cloned().collect()
+        };
         logs.iter().fold(false, |again, log| again | log.tidy())
     }
 }

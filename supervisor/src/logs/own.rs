@@ -37,9 +37,12 @@ impl Write for OwnLog {
             source: self.source.clone(),
         };
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shared.own.0.push(Stream::Stderr, |ring| {
+        let is_large = self.shared.own.0.push(Stream::Stderr, |ring| {
             lines.feed(bytes, |parts| ring.push(&stamp, parts));
         });
+        if is_large {
+            self.shared.tidy_later();
+        }
         Ok(bytes.len())
     }
 

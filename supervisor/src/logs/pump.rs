@@ -150,7 +150,8 @@ impl Pump {
             chunk: vec![0; CHUNK],
             shared,
             resting: Vec::new(),
-            tidy_at: None,
+            // Rings of the program before us may have such memory.
+            tidy_at: Some(Instant::now() + TIDY),
             offer_at: None,
         };
         let thread = std::thread::Builder::new().name("output".to_owned());
@@ -251,6 +252,9 @@ impl Reader {
                 return;
             };
             shared.tell_followers();
+            if shared.untidy.swap(false, Ordering::Relaxed) {
+                self.tidy_at.get_or_insert(Instant::now() + TIDY);
+            }
             if self.tidy_at.is_some_and(|at| at <= Instant::now()) {
                 self.tidy_at = shared.tidy().then(|| Instant::now() + TIDY);
             }

@@ -280,6 +280,8 @@ impl Ring {
 
     /// Gives memory back that only a burst has needed.
     pub(super) fn tidy(&mut self) {
+        // What the sink has taken since the last line came is more than history.
+        self.make_room(0);
         if self.text.len() <= HISTORY {
             self.text.shrink_to(HISTORY);
             self.runs.shrink_to(HISTORY / RUN);

@@ -82,10 +82,14 @@ fn what_waits_may_grow_and_is_given_back() {
     }
     assert_eq!((ring.missed(), ring.untaken()), (0, lines * 1024));
     assert!(ring.is_large());
+    ring.tidy();
+    assert_eq!((ring.missed(), ring.untaken()), (0, lines * 1024));
     ring.take(ring.end(), 0);
-    ring.push(&stamp(lines), &[b"more\n"]);
+    // No further line is needed for it.
     ring.tidy();
     assert!(!ring.is_large());
+    assert!(ring.text.len() > HISTORY / 2);
+    ring.push(&stamp(lines), &[b"more\n"]);
     assert_eq!(texts(&ring, 1), ["more"]);
 }
 

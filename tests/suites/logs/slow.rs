@@ -124,6 +124,35 @@ fn what_a_log_does_not_take_is_counted_and_announced_and_the_end_is_there() {
 }
 
 #[test]
+fn memory_that_a_flood_has_needed_is_given_back_though_nothing_is_printed_after_it() {
+    let site = with_file(&["log_file = %(here)s/pipe"]);
+    let pipe = site.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).expect("made");
+    let paster = site.serve();
+    paster.allow_log("cannot write the log file");
+    let before = process::rss(paster.pid());
+    // Both rings get full, for nobody reads.
+    for fd in [1, 2] {
+        for _ in 0..5 {
+            paster.text(&format!("/lines?n=100000&word=flood&fd={fd}"));
+        }
+    }
+    let grown = process::rss(paster.pid()).saturating_sub(before);
+    assert!(grown > 8 * MB, "only {grown} bytes more");
+    let mut reader = File::open(pipe).expect("the other end is open");
+    let reading = std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+    let mut grown = 0;
+    let is_back = || {
+        grown = process::rss(paster.pid()).saturating_sub(before);
+        grown < 4 * MB
+    };
+    paster.wait_for("the memory is given back", is_back);
+    report(&format!("{grown} bytes more"));
+    drop(paster);
+    reading.join().expect("no panic").expect("read to the end");
+}
+
+#[test]
 fn a_flood_into_a_file_costs_no_memory_and_no_neighbour_anything() {
     let paster = with_file(&["log_max_size = 10M", "log_keep = 1"])
         .actor("quiet", "/quiet")
