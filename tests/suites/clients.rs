@@ -189,6 +189,58 @@ fn heads_over_the_configured_sizes_are_refused() {
 }
 
 #[test]
+fn limits_that_gunicorn_and_waitress_have_by_other_names_are_kept() {
+    let behind = |server: &str, settings: &str| {
+        let ini = format!(
+            "[server:main]\nuse = egg:{server}\nhost = 127.0.0.1\nport = 0\n\
+             [app:main]\nuse = http://{}\n[isolate]\n{settings}\n",
+            backend(ok)
+        );
+        Site::new().ini(&ini).listen_as_configured().serve()
+    };
+    let gunicorn =
+        "gunicorn#main\nlimit_request_fields = 20\nlimit_request_line = 2000\nkeepalive = 1";
+    let paster = behind(gunicorn, "");
+    let fields = |count: usize| {
+        format!(
+            "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+            "A: b\r\n".repeat(count)
+        )
+    };
+    assert_eq!(status(&paster, &[fields(19).as_bytes()]), 200);
+    assert_eq!(status(&paster, &[fields(20).as_bytes()]), 431);
+    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(2100));
+    assert_eq!(status(&paster, &[long.as_bytes()]), 414);
+    let mut idle = paster.connect();
+    assert_eq!(idle.get("/").expect("an answer").status, 200);
+    let began = std::time::Instant::now();
+    assert_eq!(idle.rest().expect("closed"), b"");
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(20),
+        "not after 75 s"
+    );
+    // Our own setting goes before that of the server.
+    let paster = behind(gunicorn, "max_fields = 30");
+    assert_eq!(status(&paster, &[fields(25).as_bytes()]), 200);
+    let paster = behind(
+        "waitress#main\nmax_request_body_size = 1000\nmax_request_header_size = 9000",
+        "",
+    );
+    let post =
+        |length: usize| format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    assert_eq!(status(&paster, &[post(1001).as_bytes()]), 413);
+    assert_eq!(
+        status(&paster, &[post(1000).as_bytes(), &[b'x'; 1000]]),
+        200
+    );
+    let head = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nA: {}\r\n\r\n",
+        "a".repeat(9100)
+    );
+    assert_eq!(status(&paster, &[head.as_bytes()]), 431);
+}
+
+#[test]
 fn connections_over_the_limit_wait_for_their_turn() {
     let paster = front(backend(ok), "max_connections = 2");
     let mut first = paster.connect();

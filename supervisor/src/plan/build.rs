@@ -251,7 +251,7 @@ impl Builder<'_> {
         }
         let conf = &self.request.global_conf;
         let directory = &self.request.relative_to;
-        let parts = sections::parts(
+        let mut parts = sections::parts(
             document,
             conf,
             directory,
@@ -260,6 +260,10 @@ impl Builder<'_> {
             &mut self.problems,
         );
         self.warnings.extend(sections::lookalikes(document));
+        // What the server's options say comes first: [isolate] overrules it.
+        if let Some(listening) = listening {
+            parts.splice(0..0, listening.part());
+        }
         Sheet::read(parts, defaults, here, &mut self.problems)
     }
 

@@ -3,7 +3,9 @@
 use super::address::{host_and_port, join, passed, port};
 use super::networks::networks;
 use super::servers::{Server, Speech, server};
+use super::settings::{Entry, Part};
 use super::spec::{Endpoint, Listen, Manner, Redirect};
+use super::synonyms::instead;
 use super::units::number;
 use crate::config::problem::{Place, Problem};
 use crate::config::tree::Node;
@@ -17,6 +19,8 @@ pub struct Listening {
     pub threads: Option<u32>,
     pub processes: Option<u32>,
     pub trusted_proxy: Vec<String>,
+    /// More of them, as `[isolate]` would have them.
+    pub settings: Vec<Entry>,
     pub warnings: Vec<Problem>,
     /// Of certificates and keys.
     pub files: Vec<PathBuf>,
@@ -44,7 +48,7 @@ const WAITRESS_MODE: u32 = 0o600;
 const GUNICORN_MODE: u32 = 0o777;
 
 impl Listening {
-    /// All server sections of a site as one; the first says how many threads and processes. `trusted` is what the site says,
+    /// All server sections of a site as one; the first says how many threads and processes, and what else is a setting. `trusted` is what the site says,
     /// which goes before the sections.
     ///
     /// # Errors
@@ -94,6 +98,17 @@ impl Listening {
     }
 }
 
+impl Listening {
+    /// What the section says of settings, as a section of ours would say it.
+    pub(super) fn part(&self) -> Option<Part> {
+        Some(Part {
+            app: None,
+            place: self.settings.first()?.place.clone(),
+            entries: self.settings.clone(),
+        })
+    }
+}
+
 /// Where to listen without a server section: on what was `passed` to us, by name; else on loopback only, port 8080, as the
 /// original's own server does.
 pub fn without_server(passed: &[String]) -> Listening {
@@ -115,6 +130,7 @@ pub fn without_server(passed: &[String]) -> Listening {
         threads: None,
         processes: None,
         trusted_proxy: Vec::new(),
+        settings: Vec::new(),
         warnings: Vec::new(),
         files: Vec::new(),
         unless_trusted: None,
@@ -149,8 +165,8 @@ pub fn listening(
 
 pub(super) struct Reader<'a> {
     pub(super) node: &'a Node,
-    server: Server,
-    place: &'a dyn Fn(&str) -> Option<Place>,
+    pub(super) server: Server,
+    pub(super) place: &'a dyn Fn(&str) -> Option<Place>,
     pub(super) used: Vec<&'static str>,
     problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
@@ -222,6 +238,7 @@ impl<'a> Reader<'a> {
             threads,
             processes,
             trusted_proxy: trusted.or(forwarded).unwrap_or_default(),
+            settings: self.settings(),
             warnings: self.all_warnings(),
             files: std::mem::take(&mut self.files),
             unless_trusted,
@@ -369,13 +386,17 @@ impl<'a> Reader<'a> {
             if self.used.contains(&key.as_str()) {
                 continue;
             }
-            let meant = if self.server.name.is_empty() {
-                "the server".to_owned()
-            } else {
-                self.server.name.to_owned()
+            let meant = match self.server.name {
+                "" => "the server",
+                name => name,
             };
-            let warning = Problem::new("Warning", format!("`{key}` is not honoured"))
-                .hint(format!("paster listens itself and does not run {meant}; see docs/settings.md for what it honours"));
+            let hint = match instead(self.server.speech, key) {
+                Some(hint) => hint.to_owned(),
+                None => format!(
+                    "paster listens itself and does not run {meant}; see docs/settings.md for what it honours"
+                ),
+            };
+            let warning = Problem::new("Warning", format!("`{key}` is not honoured")).hint(hint);
             warnings.push(self.placed(key, warning));
         }
         warnings

@@ -4,7 +4,8 @@
 //! - [`cut`]: where the tree is cut into apps; [`stock`]: which filters fan out.
 //! - [`settings`]: `[isolate]` sections; [`keys`]: the table of their keys; [`units`]: how values are written.
 //! - `log`: where the output of apps goes.
-//! - [`listen`]: the addresses that `[server:main]` asks for; `manner`, `certificate`: how clients are spoken to there.
+//! - [`listen`]: the addresses that `[server:main]` asks for; `manner`, `certificate`: how clients are spoken to there;
+//!   `synonyms`: options of servers that are settings.
 //! - `static_files`: apps that the proxy serves itself.
 //! - [`needs`]: the files that stay reachable for an app.
 //! - [`build`]: all of it together.
@@ -42,6 +43,7 @@ pub mod spec;
 mod static_files;
 pub mod stock;
 mod suggest;
+mod synonyms;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod units;
