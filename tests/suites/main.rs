@@ -5,6 +5,7 @@ mod harness;
 
 mod access_log;
 mod autoscale;
+mod client_certificates;
 mod clients;
 mod compress;
 mod conformance;

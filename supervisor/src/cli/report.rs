@@ -65,15 +65,23 @@ pub(crate) struct TlsReport {
     pub(crate) self_signed: bool,
     /// Of all certificates, the first one's first.
     pub(crate) names: Vec<String>,
+    /// What clients are asked for: `none`, `optional` or `required`.
+    pub(crate) client_certificates: &'static str,
 }
 
 impl Listener {
     fn new(endpoint: &Endpoint) -> Listener {
         let manner = &endpoint.manner;
+        let client_certificates = match &manner.clients {
+            None => "none",
+            Some(clients) if clients.required => "required",
+            Some(_) => "optional",
+        };
         let tls = manner.tls.as_ref().map(|tls| match tls {
             Tls::SelfSigned => TlsReport {
                 self_signed: true,
                 names: Vec::new(),
+                client_certificates,
             },
             Tls::Certificates(certificates) => TlsReport {
                 self_signed: false,
@@ -81,6 +89,7 @@ impl Listener {
                     .iter()
                     .flat_map(|one| one.names.clone())
                     .collect(),
+                client_certificates,
             },
         });
         Listener {
@@ -105,6 +114,11 @@ impl Listener {
             Some(tls) => words.push(format!("TLS for {}", tls.names.join(", "))),
             None if self.scheme == "https" => words.push("apps are told https".to_owned()),
             None => {}
+        }
+        if let Some(asked @ ("optional" | "required")) =
+            self.tls.as_ref().map(|tls| tls.client_certificates)
+        {
+            words.push(format!("certificates of clients {asked}"));
         }
         if self.https_redirect.is_some() {
             words.push("redirects to https".to_owned());

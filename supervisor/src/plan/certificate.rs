@@ -1,6 +1,7 @@
 //! A certificate and its key, read from PEM files and held against each other.
 
 use crate::router::message::{Certificate, PrivateKey};
+use rustls::RootCertStore;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -74,19 +75,8 @@ impl Fault {
 /// # Errors
 /// A file that cannot be read or does not contain what it should, and a key that is not the certificate's.
 pub(super) fn read(chain: &Path, key: &Path, now: SystemTime) -> Result<Pair, Fault> {
-    let pem = contents(Half::Certificate, chain)?;
-    let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<_, PemError>>()
-        .map_err(|error| {
-            Half::Certificate.fault(format!("{} is not PEM: {error}", chain.display()))
-        })?;
-    let Some(first) = certificates.first() else {
-        let message = format!("there is no certificate in {}", chain.display());
-        return Err(Half::Certificate
-            .fault(message)
-            .hint("expected PEM: `-----BEGIN CERTIFICATE-----`"));
-    };
-    let (_, parsed) = X509Certificate::from_der(first).map_err(|_| {
+    let certificates = certificates(chain)?;
+    let (_, parsed) = X509Certificate::from_der(&certificates[0]).map_err(|_| {
         Half::Certificate.fault(format!(
             "the certificate in {} cannot be read",
             chain.display()
@@ -106,6 +96,42 @@ pub(super) fn read(chain: &Path, key: &Path, now: SystemTime) -> Result<Pair, Fa
         certificate,
         concerns,
     })
+}
+
+/// Reads the certificates of authorities in `file`, as DER.
+///
+/// # Errors
+/// A file that cannot be read, or has something else in it.
+pub(super) fn authorities(file: &Path) -> Result<Vec<Vec<u8>>, Fault> {
+    let certificates = certificates(file)?;
+    for certificate in &certificates {
+        RootCertStore::empty()
+            .add(certificate.clone())
+            .map_err(|error| {
+                let shown = file.display();
+                Half::Certificate.fault(format!(
+                    "a certificate in {shown} is of no use as that of an authority: {error}"
+                ))
+            })?;
+    }
+    Ok(certificates.iter().map(|der| der.to_vec()).collect())
+}
+
+/// One at least.
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let pem = contents(Half::Certificate, file)?;
+    let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, PemError>>()
+        .map_err(|error| {
+            Half::Certificate.fault(format!("{} is not PEM: {error}", file.display()))
+        })?;
+    if certificates.is_empty() {
+        let message = format!("there is no certificate in {}", file.display());
+        return Err(Half::Certificate
+            .fault(message)
+            .hint("expected PEM: `-----BEGIN CERTIFICATE-----`"));
+    }
+    Ok(certificates)
 }
 
 fn contents(half: Half, path: &Path) -> Result<Vec<u8>, Fault> {

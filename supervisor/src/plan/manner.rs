@@ -1,27 +1,20 @@
 //! What a server section says about how its clients are spoken to: TLS, redirection, the PROXY protocol.
 
-use super::certificate::{self, Half};
+use super::certificate::{self, Fault, Half};
 use super::listen::Reader;
 use super::spec::{Manner, Redirect, Tls};
 use super::units::switch;
 use crate::config::problem::Problem;
+use crate::router::message::ClientAuthorities;
 use std::time::SystemTime;
 
-/// Options of other servers that paster has no equal of. Without them clients would be let in that they keep out.
-const NOT_SERVED: [(&str, &str); 3] = [
-    (
-        "ca_certs",
-        "certificates of clients, which paster does not check",
-    ),
-    (
-        "cert_reqs",
-        "certificates of clients, which paster does not check",
-    ),
-    (
-        "ssl_context",
-        "a context made in Python, which paster cannot use",
-    ),
-];
+/// gunicorn's and Python's number for what clients are asked for (the ssl module's CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Requirement {
+    None,
+    Optional,
+    Required,
+}
 
 /// Certificate and key under the names that known servers have for them.
 const PAIRS: [(&str, &str); 2] = [
@@ -32,8 +25,9 @@ const PAIRS: [(&str, &str); 2] = [
 impl Reader<'_> {
     /// Reads the manner of the section; files are read too.
     pub(super) fn manner(&mut self) -> Manner {
-        self.refuse_what_is_not_served();
+        self.refuse_context();
         let tls = self.tls();
+        let clients = self.clients();
         let redirect = self
             .take("https_redirect", |text| match text.trim() {
                 "on" => Ok(Some(Redirect::Ours)),
@@ -61,6 +55,7 @@ impl Reader<'_> {
         Manner {
             server: self.node.origin.section.clone(),
             tls,
+            clients,
             claims_https,
             redirect,
             proxy_protocol: self.take("proxy_protocol", switch).unwrap_or(false),
@@ -72,23 +67,78 @@ impl Reader<'_> {
         self.says("ssl_pem") || PAIRS.iter().any(|(certificate, _)| self.says(certificate))
     }
 
-    fn refuse_what_is_not_served(&mut self) {
-        for (key, what) in NOT_SERVED {
-            let harmless = key == "cert_reqs"
-                && self
-                    .node
-                    .local_conf
-                    .get(key)
-                    .is_some_and(|v| v.trim() == "0");
-            if !self.says(key) || harmless {
-                self.used.push(key);
-                continue;
-            }
-            let problem = Problem::new("SettingError", format!("`{key}` asks for {what}")).hint(
-                format!("remove `{key}`, or let a front end in front of paster do TLS"),
-            );
-            self.refuse(key, problem);
+    /// Without it clients might be let in that it keeps out.
+    fn refuse_context(&mut self) {
+        if self.says("ssl_context") {
+            let problem = Problem::new(
+                "SettingError",
+                "`ssl_context` asks for a context made in Python, which paster cannot use",
+            )
+            .hint("`certfile`, `keyfile`, `ca_certs` and `cert_reqs` say what paster can do");
+            self.refuse("ssl_context", problem);
         }
+        self.used.push("ssl_context");
+    }
+
+    /// What clients are asked for: gunicorn's `cert_reqs` and `ca_certs`.
+    fn clients(&mut self) -> Option<ClientAuthorities> {
+        let requirement = self.take("cert_reqs", |text| match text.trim() {
+            "" | "0" => Ok(Requirement::None),
+            "1" => Ok(Requirement::Optional),
+            "2" => Ok(Requirement::Required),
+            _ => Err(
+                "expected 0 (ask for no certificate), 1 (ask) or 2 (let nobody in without)"
+                    .to_owned(),
+            ),
+        });
+        let files = self
+            .take("ca_certs", |text| Ok(lines(text)))
+            .unwrap_or_default();
+        let requirement = requirement.unwrap_or(Requirement::None);
+        if requirement == Requirement::None {
+            if !files.is_empty() {
+                let warning = Problem::new("Warning", "`ca_certs` without `cert_reqs` asks no client for a certificate")
+                    .hint("`cert_reqs = 2` lets in only who has one of these authorities, `cert_reqs = 1` asks for it");
+                let warning = self.placed("ca_certs", warning);
+                self.warnings.push(warning);
+            }
+            return None;
+        }
+        if files.is_empty() {
+            self.refuse_request(
+                "no authority is believed",
+                "name the file with their certificates in `ca_certs`",
+            );
+        }
+        if !self.asks_for_tls() {
+            self.refuse_request(
+                "there is no TLS here",
+                "name the server's own certificate in `certfile` and `keyfile`, or in `ssl_pem`",
+            );
+        }
+        let here = self.here();
+        let mut authorities = Vec::new();
+        for file in files {
+            let path = here.join(file);
+            match certificate::authorities(&path) {
+                Ok(more) => authorities.extend(more),
+                Err(fault) => self.refuse_file("ca_certs", fault),
+            }
+            self.files.push(path);
+        }
+        // Empty only where a file was refused; a problem was pushed then.
+        (!authorities.is_empty()).then_some(ClientAuthorities {
+            authorities,
+            required: requirement == Requirement::Required,
+        })
+    }
+
+    fn refuse_request(&mut self, why: &str, hint: &str) {
+        let message = format!("`cert_reqs` asks for certificates of clients, but {why}");
+        self.refuse(
+            "cert_reqs",
+            Problem::new("SettingError", message).hint(hint),
+        );
     }
 
     fn tls(&mut self) -> Option<Tls> {
@@ -167,15 +217,19 @@ impl Reader<'_> {
                 Some(pair.certificate)
             }
             Err(fault) => {
-                let problem = Problem::new("SettingError", fault.message);
-                let problem = match fault.hint {
-                    Some(hint) => problem.hint(hint),
-                    None => problem,
-                };
-                self.refuse(option(fault.about), problem);
+                self.refuse_file(option(fault.about), fault);
                 None
             }
         }
+    }
+
+    fn refuse_file(&mut self, option: &str, fault: Fault) {
+        let problem = Problem::new("SettingError", fault.message);
+        let problem = match fault.hint {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        };
+        self.refuse(option, problem);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::router::access_log::AccessLog;
 use crate::router::answers::{Answers, Page};
 use crate::router::limits::ClientLimits;
 use crate::router::message::{
-    Certificate, Handover, RouteNode, Sendfile, StaticFiles, WorkerAddress,
+    Certificate, ClientAuthorities, Handover, RouteNode, Sendfile, StaticFiles, WorkerAddress,
 };
 use crate::router::redirect::Redirect as PathRedirect;
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,8 @@ pub struct Manner {
     pub server: String,
     /// None: in the clear.
     pub tls: Option<Tls>,
+    /// What it asks clients for; only with TLS.
+    pub clients: Option<ClientAuthorities>,
     /// What apps are told although the connection is in the clear: somebody before us does TLS.
     pub claims_https: bool,
     /// Requests are sent away, to https.

@@ -10,7 +10,7 @@ use super::queue::AppQueue;
 use super::snapshot::{Keeper, Snapshot};
 use super::thread::{Shared, start};
 use crate::router::message::{
-    AppStats, Certificate, FromProxy, Hello, ListenerInfo, Stats, Table, ToProxy,
+    AppStats, FromProxy, Hello, ListenerInfo, Stats, Table, TlsServer, ToProxy,
 };
 use crate::router::traffic::Traffic;
 use crate::sys::shortage;
@@ -134,7 +134,7 @@ impl Control {
     fn start(
         socket: UnixStream,
         hello: &Hello,
-        (table, certificates): (Table, BTreeMap<String, Vec<Certificate>>),
+        (table, certificates): (Table, BTreeMap<String, TlsServer>),
         outbox: &Outbox,
         (listeners, roots): (Vec<Listener>, Roots),
     ) -> io::Result<Self> {
@@ -311,7 +311,7 @@ impl Control {
 }
 
 /// Connections from now on are shown `certificates`.
-fn certify(shared: &Shared, certificates: &BTreeMap<String, Vec<Certificate>>) {
+fn certify(shared: &Shared, certificates: &BTreeMap<String, TlsServer>) {
     if let Err(error) = shared.tls.replace(certificates) {
         tracing::error!(%error, "the certificates cannot be used; those before them stay");
     }

@@ -10,6 +10,7 @@ use super::serve::{Arrival, serve};
 use super::socket::Socket;
 use super::tls::{HTTP_2, Secured};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -33,10 +34,10 @@ pub(super) async fn greet(mut arrival: Arrival, mut socket: Socket) {
         return serve(arrival, socket).await;
     };
     match shake_hands(&arrival, server, socket).await {
-        Ok(stream) => {
+        Ok((stream, secured)) => {
             // Its time for a request begins now.
             arrival.open.state.enter(Phase::Fresh);
-            arrival.secured = Secured::of(stream.get_ref().1);
+            arrival.secured = Some(secured);
             if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
                 http2::serve(arrival, stream, Vec::new()).await;
             } else {
@@ -64,9 +65,11 @@ async fn shake_hands(
     arrival: &Arrival,
     server: &str,
     socket: Socket,
-) -> io::Result<TlsStream<Socket>> {
-    let config = arrival.thread.shared.tls.get(server);
-    let config = config.ok_or_else(|| io::Error::other("there is no certificate"))?;
-    let accepting = TlsAcceptor::from(config).accept(socket);
-    timeout(limits::HANDSHAKE, accepting).await?
+) -> io::Result<(TlsStream<Socket>, Secured)> {
+    let server = arrival.thread.shared.tls.get(server);
+    let server = server.ok_or_else(|| io::Error::other("there is no certificate"))?;
+    let accepting = TlsAcceptor::from(Arc::clone(&server.config)).accept(socket);
+    let stream = timeout(limits::HANDSHAKE, accepting).await??;
+    let secured = Secured::of(stream.get_ref().1, &server)?;
+    Ok((stream, secured))
 }

@@ -1,5 +1,6 @@
 //! Fields that end at this hop (RFC 9110 section 7.6.1), and fields that no client may set.
 
+use super::client_certificate::X_SSL_CLIENT;
 use super::forwarded::Trust;
 use super::seen::Seen;
 use http::header::{
@@ -139,14 +140,19 @@ fn is_unwanted(name: &str, peer: Peer) -> bool {
         b'c' => matches!(name, "connection" | "content-length"),
         b'e' => name == "expect",
         b'k' => name == "keep-alive",
-        b'p' => matches!(name, "proxy" | "proxy-connection" | "paster-environ"),
+        b'p' => matches!(
+            name,
+            "proxy" | "proxy-connection" | "paster-environ" | "paster-client-certificate"
+        ),
         b't' => matches!(name, "te" | "trailer" | "transfer-encoding"),
         b'u' => name == "upgrade",
         b'f' => peer == Peer::Untrusted && name == "forwarded",
         b'x' => match peer {
             Peer::Trusted => false,
             Peer::Untrusted => {
-                matches!(name, "x-script-name" | "x-real-ip") || name.starts_with("x-forwarded-")
+                matches!(name, "x-script-name" | "x-real-ip")
+                    || name.starts_with("x-forwarded-")
+                    || name.starts_with(X_SSL_CLIENT)
             }
         },
         _ => false,
@@ -193,6 +199,7 @@ fn is_protected(name: &str) -> bool {
             | "x-real-ip"
             | "forwarded"
     ) || name.starts_with("x-forwarded-")
+        || name.starts_with(X_SSL_CLIENT)
 }
 
 /// Elements of a comma-separated list.
@@ -314,6 +321,8 @@ mod tests {
     fn nobody_sets_our_own_fields() {
         let fields = [
             ("paster-environ", "x"),
+            ("paster-client-certificate", "SUCCESS"),
+            ("X_SSL_Client_Verify", "SUCCESS"),
             ("X_Forwarded_For", "1"),
             ("Content_Length", "2"),
         ];
@@ -324,9 +333,11 @@ mod tests {
             ("x-script-name", "/x"),
             ("forwarded", "for=1"),
             ("x-real-ip", "1"),
+            ("x-ssl-client-verify", "SUCCESS"),
+            ("x-ssl-client-anything", "1"),
         ];
         assert!(stripped(&fields, Peer::Untrusted).is_empty());
-        assert_eq!(stripped(&fields, Peer::Trusted).len(), 5);
+        assert_eq!(stripped(&fields, Peer::Trusted).len(), 7);
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod arriving;
 mod asked;
 mod body;
 mod chunk_scan;
+mod client_certificate;
 mod client_io;
 mod clock;
 mod compress;

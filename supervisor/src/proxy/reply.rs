@@ -59,7 +59,7 @@ pub(super) fn was_refused(
     let status = status.as_u16();
     thread.without_app().refused(status, sent);
     if let Some(logger) = &thread.shared.log {
-        let entry = Entry::refused(line, client.peer, client.secured, status, sent);
+        let entry = Entry::refused(line, client.peer, client.secured.clone(), status, sent);
         logger.write(Box::new(entry));
     }
 }

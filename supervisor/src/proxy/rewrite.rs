@@ -1,5 +1,6 @@
 //! The head of a request as a worker sees it: target, mount, client, request id (docs/worker-contract.md).
 
+use super::client_certificate::{ClientCertificate, PASTER_CLIENT};
 use super::forwarded::Trust;
 use super::hop::{
     PASTER_ENVIRON, Peer, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PREFIX,
@@ -18,7 +19,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use std::net::SocketAddr;
 
 /// All but these bytes are percent-encoded in the values that we hand over.
-const ENVIRON: &AsciiSet = &NON_ALPHANUMERIC
+pub(super) const ENVIRON: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
@@ -117,6 +118,11 @@ impl Client {
 }
 
 impl Client {
+    /// None where clients are not asked for certificates.
+    fn certificate(&self) -> Option<&ClientCertificate> {
+        self.secured.as_ref()?.client.as_deref()
+    }
+
     pub(super) fn scheme(&self) -> &HeaderValue {
         &self.scheme
     }
@@ -264,10 +270,16 @@ pub(super) fn hand_over(
                 headers.insert(name, value.clone());
             }
             headers.insert(PASTER_ENVIRON, environ(matched, client, said.origin));
+            if let Some(certificate) = client.certificate() {
+                certificate.tell_python(headers);
+            }
             target.clone()
         }
         Handover::Strip | Handover::Keep => {
             forwarded(headers, matched, client, said);
+            if let Some(certificate) = client.certificate() {
+                certificate.tell(headers);
+            }
             if !headers.contains_key(HOST)
                 && let Some(host) = &client.host
             {
@@ -285,10 +297,14 @@ pub(super) fn hand_over(
 
 /// Undoes [`hand_over`], before another route is written over it.
 pub(super) fn take_back(headers: &mut HeaderMap) {
-    for name in SAID
-        .into_iter()
-        .chain([FORWARDED, X_SCRIPT_NAME, PASTER_ENVIRON, TE, CONNECTION])
-    {
+    for name in SAID.into_iter().chain([
+        FORWARDED,
+        X_SCRIPT_NAME,
+        PASTER_ENVIRON,
+        PASTER_CLIENT,
+        TE,
+        CONNECTION,
+    ]) {
         headers.remove(name);
     }
 }

@@ -192,7 +192,11 @@ pub(super) async fn serve<S: ClientStream>(arrival: Arrival, stream: S) {
     // As of now, for all requests of the connection; its times are those of the table in force.
     let limits = arrival.thread.table().limits;
     let conversation = Rc::new(Conversation {
-        client: Rc::new(Client::new(arrival.peer, arrival.secured, &arrival.info)),
+        client: Rc::new(Client::new(
+            arrival.peer,
+            arrival.secured.clone(),
+            &arrival.info,
+        )),
         state: Arc::clone(&state),
         info: Rc::clone(&arrival.info),
         thread: Rc::clone(&arrival.thread),

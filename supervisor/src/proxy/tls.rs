@@ -2,15 +2,18 @@
 //!
 //! A handshake takes the configuration of its moment, so renewed certificates are for new connections and disturb no old one.
 
-use crate::router::message::Certificate;
+use super::client_certificate::ClientCertificate;
+use crate::router::message::{Certificate, ClientAuthorities, TlsServer};
 use arc_swap::ArcSwap;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
+use rustls::{ProtocolVersion, RootCertStore, ServerConfig, ServerConnection};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 /// What we speak inside, preferred first.
@@ -18,30 +21,56 @@ pub(super) const HTTP_2: &[u8] = b"h2";
 const HTTP_1: &[u8] = b"http/1.1";
 
 /// How a connection is kept from others, by the names that OpenSSL has for it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Secured {
     pub(super) version: &'static str,
     pub(super) cipher: &'static str,
+    /// None where clients are not asked for theirs.
+    pub(super) client: Option<Arc<ClientCertificate>>,
 }
 
 impl Secured {
-    pub(super) fn of(connection: &ServerConnection) -> Option<Self> {
-        let version = match connection.protocol_version()? {
-            ProtocolVersion::TLSv1_2 => "TLSv1.2",
-            ProtocolVersion::TLSv1_3 => "TLSv1.3",
-            _ => return None,
+    /// # Errors
+    /// What was negotiated has no name, or the client's certificate cannot be understood.
+    pub(super) fn of(connection: &ServerConnection, server: &Server) -> io::Result<Self> {
+        let version = match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => return Err(io::Error::other("a version of TLS that has no name")),
         };
-        let cipher = connection.negotiated_cipher_suite()?.suite().as_str()?;
-        Some(Self { version, cipher })
+        let suite = connection.negotiated_cipher_suite();
+        let cipher = suite
+            .and_then(|suite| suite.suite().as_str())
+            .ok_or_else(|| io::Error::other("a cipher suite that has no name"))?;
+        let client = match server.asks {
+            true => {
+                let shown = ClientCertificate::of(connection.peer_certificates())?;
+                Some(Arc::new(shown))
+            }
+            false => None,
+        };
+        Ok(Self {
+            version,
+            cipher,
+            client,
+        })
     }
 }
 
-/// Configurations by server.
+/// How one server speaks TLS.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) config: Arc<ServerConfig>,
+    /// Clients are asked for certificates.
+    asks: bool,
+}
+
+/// By name.
 #[derive(Debug, Default)]
-pub(super) struct Servers(ArcSwap<BTreeMap<String, Arc<ServerConfig>>>);
+pub(super) struct Servers(ArcSwap<BTreeMap<String, Arc<Server>>>);
 
 impl Servers {
-    pub(super) fn get(&self, server: &str) -> Option<Arc<ServerConfig>> {
+    pub(super) fn get(&self, server: &str) -> Option<Arc<Server>> {
         self.0.load().get(server).cloned()
     }
 
@@ -49,13 +78,10 @@ impl Servers {
     ///
     /// # Errors
     /// A key or certificate that cannot be used; the supervisor has tried them before.
-    pub(super) fn replace(
-        &self,
-        certificates: &BTreeMap<String, Vec<Certificate>>,
-    ) -> Result<(), Unusable> {
+    pub(super) fn replace(&self, told: &BTreeMap<String, TlsServer>) -> Result<(), Unusable> {
         let mut servers = BTreeMap::new();
-        for (server, certificates) in certificates {
-            servers.insert(server.clone(), Arc::new(configuration(certificates)?));
+        for (name, server) in told {
+            servers.insert(name.clone(), Arc::new(Server::new(server)?));
         }
         self.0.store(Arc::new(servers));
         Ok(())
@@ -78,17 +104,42 @@ impl From<rustls::Error> for Unusable {
     }
 }
 
-fn configuration(certificates: &[Certificate]) -> Result<ServerConfig, Unusable> {
-    let shown = Shown::new(certificates)?;
+impl Server {
+    fn new(told: &TlsServer) -> Result<Self, Unusable> {
+        let shown = Shown::new(&told.certificates)?;
+        let provider = Arc::new(ring::default_provider());
+        let verifier = match &told.clients {
+            Some(clients) => verifier(clients)?,
+            None => WebPkiClientVerifier::no_client_auth(),
+        };
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::new(shown));
+        config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
+        // The client keeps what a resumption needs, so nothing here grows with clients. A ticket is of use with this configuration
+        // only, so whom other authorities have certified is asked again.
+        config.ticketer = ring::Ticketer::new()?;
+        Ok(Self {
+            config: Arc::new(config),
+            asks: told.clients.is_some(),
+        })
+    }
+}
+
+/// Who shows a certificate that these authorities have not signed, or that has expired, is not let in, required or not.
+fn verifier(clients: &ClientAuthorities) -> Result<Arc<dyn ClientCertVerifier>, Unusable> {
+    let mut roots = RootCertStore::empty();
+    for authority in &clients.authorities {
+        roots.add(CertificateDer::from(authority.clone()))?;
+    }
     let provider = Arc::new(ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(shown));
-    config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
-    // The client keeps what a resumption needs, so nothing here grows with clients.
-    config.ticketer = ring::Ticketer::new()?;
-    Ok(config)
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let builder = match clients.required {
+        true => builder,
+        false => builder.allow_unauthenticated(),
+    };
+    builder.build().map_err(|error| Unusable(error.to_string()))
 }
 
 /// Certificates by name.
@@ -184,11 +235,25 @@ mod tests {
     #[test]
     fn a_bad_key_changes_nothing() {
         let servers = Servers::default();
-        let good = BTreeMap::from([("main".to_owned(), vec![certificate(&["a"])])]);
+        let main = |certificate, clients| {
+            let certificates = vec![certificate];
+            let server = TlsServer {
+                certificates,
+                clients,
+            };
+            BTreeMap::from([("main".to_owned(), server)])
+        };
+        let good = main(certificate(&["a"]), None);
         servers.replace(&good).unwrap();
         let mut bad = certificate(&["a"]);
         bad.key = PrivateKey(b"no key".to_vec());
-        let bad = BTreeMap::from([("main".to_owned(), vec![bad])]);
+        let bad = main(bad, None);
+        assert!(servers.replace(&bad).is_err());
+        let nobody = ClientAuthorities {
+            authorities: Vec::new(),
+            required: true,
+        };
+        let bad = main(certificate(&["a"]), Some(nobody));
         assert!(servers.replace(&bad).is_err());
         assert!(servers.get("main").is_some());
     }

@@ -30,7 +30,7 @@ pub enum ToProxy {
     Hello(Hello),
     /// What TLS listeners prove themselves with from now on, by [`Greeting::tls`]. Connections that there are live on. Not sent
     /// where nobody listens with TLS.
-    Certificates(BTreeMap<String, Vec<Certificate>>),
+    Certificates(BTreeMap<String, TlsServer>),
     /// Everything that is served from now on.
     Table(Table),
     /// Another proxy accepts from now on: serve the connections that there are, say `Connection: close` with their next answer,
@@ -106,6 +106,24 @@ impl Greeting {
     pub fn comes_first(&self) -> bool {
         self.proxy_protocol || self.tls.is_some()
     }
+}
+
+/// What a TLS server has, and what it asks of its clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsServer {
+    /// The first is for clients that name none of them.
+    pub certificates: Vec<Certificate>,
+    /// None: clients are asked for nothing.
+    pub clients: Option<ClientAuthorities>,
+}
+
+/// Whose certificates clients have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientAuthorities {
+    /// DER.
+    pub authorities: Vec<Vec<u8>>,
+    /// Nobody is let in without one.
+    pub required: bool,
 }
 
 /// A certificate with its key.

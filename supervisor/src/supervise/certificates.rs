@@ -1,7 +1,7 @@
 //! What the proxies are told of certificates: those of the plan, and for development one of our own making.
 
 use crate::plan::spec::{Endpoint, Listen, Plan, Tls};
-use crate::router::message::{Certificate, PrivateKey, ToProxy};
+use crate::router::message::{Certificate, PrivateKey, TlsServer, ToProxy};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,11 @@ impl SelfSigned {
                 Some(Tls::Certificates(certificates)) => certificates.clone(),
                 Some(Tls::SelfSigned) => vec![self.certificate(&plan.listen)?],
             };
-            all.insert(manner.server.clone(), certificates);
+            let server = TlsServer {
+                certificates,
+                clients: manner.clients.clone(),
+            };
+            all.insert(manner.server.clone(), server);
         }
         Ok((!all.is_empty()).then_some(ToProxy::Certificates(all)))
     }

@@ -280,6 +280,7 @@ class Serving(unittest.TestCase):
             ("GET /\x7f HTTP/1.1\r\n\r\n", 400),
             ("GET / HTTP/2.0\r\n\r\n", 505),
             ("GET / HTTP/1.1\r\nPaster-Environ: /a /b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nPaster-Environ:  /b   http a 80\r\nPaster-Client-Certificate: SUCCESS CN=a\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nX: " + "x" * 300000 + "\r\n\r\n", 431),
         ):
             with self.subTest(text=text[:80]), self.worker.connect() as client:
@@ -326,6 +327,16 @@ class Environ(unittest.TestCase):
         self.assertEqual([environ[key] for key in ("SCRIPT_NAME", "PATH_INFO", "REMOTE_ADDR", "REMOTE_PORT")], ["", "/x", "", ""])
         environ = self.environ("/x", "Paster-Environ: /x    http ex.org ")
         self.assertEqual([environ[key] for key in ("SCRIPT_NAME", "PATH_INFO", "SERVER_PORT")], ["/x", "", ""])
+
+    def test_the_certificate_of_a_client_is_taken_over(self):
+        handover = "Paster-Environ:  /x 10.0.0.9 4711 https ex.org 443"
+        environ = self.environ("/x", handover, "Paster-Client-Certificate: SUCCESS CN=a%20b%5C,O=%25  0AFF")
+        told = {key: value for key, value in environ.items() if "CLIENT" in key}
+        facts = {"VERIFY": "SUCCESS", "S_DN": "CN=a b\\,O=%", "I_DN": "", "M_SERIAL": "0AFF"}
+        self.assertEqual(told, {"SSL_CLIENT_" + key: value for key, value in facts.items()})
+        environ = self.environ("/x", handover, "Paster-Client-Certificate: NONE")
+        told = {key: value for key, value in environ.items() if "CLIENT" in key}
+        self.assertEqual(told, {"SSL_CLIENT_VERIFY": "NONE"})
 
     def test_without_the_proxy_the_target_tells(self):
         environ = self.environ("/a%2Fb%zz?q", "Host: ex.org:81")

@@ -114,8 +114,24 @@ fn a_certificate_that_is_not_there_is_refused_and_nothing_served_in_the_clear() 
         );
         assert_eq!(problems.len(), 1);
     }
-    let problems = read(PASTE, &[("ssl_pem", "*"), ("ca_certs", "ca.pem")]).expect_err("mutual");
-    assert!(problems[0].message.contains("certificates of clients"));
+}
+
+#[test]
+fn certificates_of_clients_need_authorities_and_tls() {
+    let problems = |options: &[(&str, &str)]| {
+        let problems = read(GUNICORN, options).expect_err("bad");
+        let messages = problems.into_iter().map(|problem| problem.message);
+        messages.collect::<Vec<String>>().join("\n")
+    };
+    let tls = ("ssl_pem", "*");
+    assert!(problems(&[tls, ("cert_reqs", "2")]).contains("no authority"));
+    assert!(problems(&[tls, ("cert_reqs", "required")]).contains("expected 0"));
+    let unreadable = problems(&[("cert_reqs", "1"), ("ca_certs", "ca.pem")]);
+    assert!(unreadable.contains("no TLS here") && unreadable.contains("cannot read /srv/ca.pem"));
+    assert!(problems(&[tls, ("ssl_context", "x")]).contains("made in Python"));
+    let ignored = read(GUNICORN, &[tls, ("ca_certs", "ca.pem"), ("cert_reqs", "0")]).expect("good");
+    assert_eq!(ignored.listen[0].manner.clients, None);
+    assert!(ignored.warnings[0].message.contains("asks no client"));
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl Entry {
                 false => None,
             },
             request_fields: pick(program.request_fields(), headers),
-            ..Self::bare(line, client.peer, client.secured)
+            ..Self::bare(line, client.peer, client.secured.clone())
         }
     }
 

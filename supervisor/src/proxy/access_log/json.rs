@@ -64,7 +64,7 @@ pub(super) fn push(out: &mut Vec<u8>, entry: &Entry) {
         version,
         scheme: text(entry.scheme.as_ref()),
         host: text(entry.host.as_ref()),
-        tls: entry.secured.map(|secured| secured.version),
+        tls: entry.secured.as_ref().map(|secured| secured.version),
         status: entry.status(),
         bytes: total.sent,
         bytes_received: total.received,

@@ -3,6 +3,7 @@
 use super::entry::{Entry, RequestLine};
 use super::json;
 use super::moment::{Common, Iso, Moment, Unix};
+use crate::proxy::client_certificate::{ClientCertificate, Holder};
 use crate::router::access_log::LogFormat;
 use crate::router::log_format::{Escape, Format, FormatError, Piece, Variable};
 use base64::Engine;
@@ -119,8 +120,16 @@ impl Value<'_> {
             Variable::Scheme => self.field(entry.scheme.as_ref()),
             Variable::Host => self.host(entry.host.as_ref()),
             Variable::ServerPort => self.show(entry.server_port),
-            Variable::SslProtocol => self.show(entry.secured.map(|secured| secured.version)),
-            Variable::SslCipher => self.show(entry.secured.map(|secured| secured.cipher)),
+            Variable::SslProtocol => {
+                self.show(entry.secured.as_ref().map(|secured| secured.version))
+            }
+            Variable::SslCipher => {
+                self.show(entry.secured.as_ref().map(|secured| secured.cipher));
+            }
+            Variable::SslClientVerify => self.field(client(entry).map(ClientCertificate::verify)),
+            Variable::SslClientSDn => self.show(holder(entry).map(|holder| &holder.subject)),
+            Variable::SslClientIDn => self.show(holder(entry).map(|holder| &holder.issuer)),
+            Variable::SslClientSerial => self.show(holder(entry).map(|holder| &holder.serial)),
             Variable::Status => self.show(Some(entry.status())),
             Variable::BodyBytesSent => self.show(Some(total.sent)),
             Variable::BodyBytesReceived => self.show(Some(total.received)),
@@ -295,6 +304,15 @@ fn basic_user(authorization: &HeaderValue) -> Option<Vec<u8>> {
     let mut user = BASE64_STANDARD.decode(credentials.trim_ascii()).ok()?;
     user.truncate(user.iter().position(|&byte| byte == b':')?);
     Some(user)
+}
+
+/// None where clients are not asked for certificates.
+fn client(entry: &Entry) -> Option<&ClientCertificate> {
+    entry.secured.as_ref()?.client.as_deref()
+}
+
+fn holder(entry: &Entry) -> Option<&Holder> {
+    client(entry)?.holder.as_ref()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ _keys = {}
 _KEYS_LIMIT = 2000
 
 HANDOVER = "HTTP_PASTER_ENVIRON"
+CERTIFICATE = "HTTP_PASTER_CLIENT_CERTIFICATE"
 
 
 class BadRequest(Exception):
@@ -72,6 +73,9 @@ def parse(head, base):
             environ[key] = value.strip(" \t")
     if handover is not None:
         _spread(environ, handover)
+        certificate = environ.pop(CERTIFICATE, None)
+        if certificate is not None:
+            _certify(environ, certificate)
     else:
         _from_target(environ, target)
     return environ
@@ -159,6 +163,16 @@ def _spread(environ, field):
         environ["SERVER_NAME"],
         environ["SERVER_PORT"],
     ) = values
+
+
+def _certify(environ, field):
+    """Takes over what the client has proved of itself: docs/worker-contract.md, `Paster-Client-Certificate`."""
+    values = [percent_decode(value) for value in field.split(" ")]
+    environ["SSL_CLIENT_VERIFY"] = values[0]
+    if len(values) == 4:
+        environ["SSL_CLIENT_S_DN"], environ["SSL_CLIENT_I_DN"], environ["SSL_CLIENT_M_SERIAL"] = values[1:]
+    elif values != ["NONE"]:
+        raise BadRequest("malformed Paster-Client-Certificate")
 
 
 def _from_target(environ, target):

@@ -1,5 +1,6 @@
 use super::super::entry::Try;
 use super::*;
+use crate::proxy::client_certificate::ClientCertificate;
 use crate::proxy::outbox::Outbox;
 use crate::proxy::tls::Secured;
 use crate::proxy::trace::Trace;
@@ -30,6 +31,7 @@ fn entry(program: &Program) -> Entry {
     let secured = Some(Secured {
         version: "TLSv1.3",
         cipher: "TLS_AES_128_GCM_SHA256",
+        client: Some(Arc::new(ClientCertificate::of(None).unwrap())),
     });
     let mut entry = Entry::refused(Vec::new(), peer, secured, 200, 0);
     let known = [
@@ -131,6 +133,7 @@ fn variables_are_written_as_nginx_writes_them() {
             "$ssl_protocol/$ssl_cipher",
             "TLSv1.3/TLS_AES_128_GCM_SHA256",
         ),
+        ("$ssl_client_verify/$ssl_client_s_dn", "NONE/-"),
         ("$app:$slot:$generation:$pid", "blog:2:3:4120"),
         ("$http_user_agent", "x\\x22\\xFF"),
         (
