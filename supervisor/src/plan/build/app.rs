@@ -39,50 +39,21 @@ impl Builder<'_> {
         self.look_at_sendfile(&name, &policy);
         let place = policy.places.get("error_pages");
         self.read_pages(&policy.settings.answers, place);
-        let other = if policy.strip_prefix {
-            Handover::Strip
-        } else {
-            Handover::Keep
-        };
         let files = matches!(work, Work::Python) && static_files::is_one(&node);
         let files = files.then(|| self.files(&name, &node, &policy, cuts));
-        let (kind, handover) = match work {
-            Work::Python if let Some(Some(files)) = files => (AppKind::Static(files), other),
-            Work::Python => {
-                self.look_for_paste(&node, &policy, here);
-                let kind = AppKind::Python {
-                    interpreter: self.interpreter(&name, &policy, here),
-                    python_path: python_path(&node, here),
-                    logging: logging.cloned(),
-                    tree: Box::new(node),
-                };
-                (kind, Handover::Environ)
-            }
-            Work::Exec { argv } => {
-                argv.first()
-                    .into_iter()
-                    .for_each(|program| self.look_for(program, &node));
-                (
-                    AppKind::Exec {
-                        argv,
-                        node: Box::new(node),
-                    },
-                    other,
-                )
-            }
-            Work::Upstream { address } => (AppKind::Upstream { address }, other),
+        let kind = match (work, files) {
+            (Work::Python, Some(Some(files))) => AppKind::Static(files),
+            (Work::Python, _) => self.python(&name, node, &policy, here, logging),
+            (Work::Exec { argv }, _) => self.program(argv, node),
+            (Work::Upstream { address }, _) => AppKind::Upstream { address },
         };
-        if let (AppKind::Exec { .. } | AppKind::Upstream { .. } | AppKind::Static(_), Some(place)) =
-            (&kind, &policy.own_preload)
-        {
-            let message =
-                format!("app `{name}` is not run by paster's Python host: `preload` cannot be had");
-            let hint = "remove it; in [isolate] it is for the Python apps alone";
-            let problem = Problem::new("SettingError", message);
-            self.problems
-                .push(problem.at(&place.file, place.line).hint(hint));
-        }
+        let handover = match kind {
+            AppKind::Python { .. } => Handover::Environ,
+            _ if policy.strip_prefix => Handover::Strip,
+            _ => Handover::Keep,
+        };
         if handover != Handover::Environ {
+            self.refuse_preload(&name, &policy);
             self.refuse_filters(&name, &policy);
         }
         let asking = Asking {
@@ -90,12 +61,7 @@ impl Builder<'_> {
             policy: &policy,
             kind: &kind,
             here,
-            root: policy
-                .settings
-                .user
-                .as_ref()
-                .map_or(self.accounts.own().uid, |user| user.uid)
-                == 0,
+            root: self.runs_as_root(&policy),
         };
         let confined =
             confined::confine(&asking, self.kernel, &mut self.problems, &mut self.warnings);
@@ -109,6 +75,49 @@ impl Builder<'_> {
             confined,
             debug,
         }
+    }
+
+    /// An app of our Python host.
+    fn python(
+        &mut self,
+        name: &str,
+        node: Node,
+        policy: &Policy,
+        here: &Path,
+        logging: Option<&Loggers>,
+    ) -> AppKind {
+        self.look_for_paste(&node, policy, here);
+        AppKind::Python {
+            interpreter: self.interpreter(name, policy, here),
+            python_path: python_path(&node, here),
+            logging: logging.cloned(),
+            tree: Box::new(node),
+        }
+    }
+
+    fn program(&mut self, argv: Vec<String>, node: Node) -> AppKind {
+        if let Some(program) = argv.first() {
+            self.look_for(program, &node);
+        }
+        let node = Box::new(node);
+        AppKind::Exec { argv, node }
+    }
+
+    /// Only the Python host can fork workers from a template.
+    fn refuse_preload(&mut self, app: &str, policy: &Policy) {
+        if let Some(place) = &policy.own_preload {
+            let message =
+                format!("app `{app}` is not run by paster's Python host: `preload` cannot be had");
+            let hint = "remove it; in [isolate] it is for the Python apps alone";
+            let problem = Problem::new("SettingError", message);
+            self.problems
+                .push(problem.at(&place.file, place.line).hint(hint));
+        }
+    }
+
+    fn runs_as_root(&self, policy: &Policy) -> bool {
+        let user = policy.settings.user.as_ref();
+        user.map_or_else(|| self.accounts.own().uid, |user| user.uid) == 0
     }
 
     /// Warns of a program that is not there; it may still be built or mounted before the start.
