@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Sender, channel};
 use std::{fs, thread};
 
-/// Answers with 20 KB of text; by path `/page` with its length, by `/parts` without, by `/error` with status 500.
+/// Answers with 20 KB of text; by path `/page` with its length, by `/parts` without, by `/error` with status 500. It knows who has it.
 const APP: &str = r#"
 TEXT = b"a line of text that is like the others\n" * 512
 
@@ -18,6 +18,9 @@ TEXT = b"a line of text that is like the others\n" * 512
 def factory(global_conf):
     def app(environ, start_response):
         path = environ["PATH_INFO"]
+        if '"one"' in environ.get("HTTP_IF_NONE_MATCH", ""):
+            start_response("304 Not Modified", [("ETag", '"one"')])
+            return []
         fields = [("Content-Type", "text/plain"), ("ETag", '"one"'), ("Accept-Ranges", "bytes")]
         if path != "/parts":
             fields.append(("Content-Length", str(len(TEXT))))
@@ -122,6 +125,27 @@ fn head_has_the_fields_of_get() {
         assert_eq!(fields[0], get, "{path}");
         assert!(get.iter().any(|(_, value)| value == "zstd"));
     }
+}
+
+#[test]
+fn an_app_that_says_not_modified_says_it_of_what_the_client_has() {
+    let paster = site(&["compress = on"]);
+    let again = |tag: &str| {
+        let fields = [("Accept-Encoding", "gzip"), ("If-None-Match", tag)];
+        let answer = paster.connect().request("GET", "/page", &fields, b"");
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status, 304);
+        let field = |name| answer.header(name).map(str::to_owned);
+        (field("etag"), field("vary"))
+    };
+    let first = ask(&paster, "GET", "/page", "gzip");
+    let tag = first.header("etag").expect("a tag").to_owned();
+    assert_eq!(tag, "W/\"one\"");
+    let same = (Some(tag.clone()), Some("Accept-Encoding".to_owned()));
+    assert_eq!(again(&tag), same);
+    assert_eq!(again(&format!("\"two\", {tag}")), same);
+    // Who has it as it is.
+    assert_eq!(again("\"one\""), (Some("\"one\"".to_owned()), None));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::harness::http::Response;
 use crate::harness::{Paster, Site};
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -130,6 +131,49 @@ fn what_the_app_says_of_the_file_counts() {
         (unchanged.status, unchanged.header("x-sendfile")),
         (304, None)
     );
+}
+
+#[test]
+fn a_file_is_compressed_as_any_other_answer() {
+    let line = "a line of text that is like the others\n";
+    let paster = site("private")
+        .file("private/long.txt", &line.repeat(500))
+        .policy("app", "compress = on")
+        .serve();
+    let long = named(&paster, "private/long.txt");
+    let get = |fields: &[(&str, &str)]| {
+        let all = [&[("Accept-Encoding", "gzip")], fields].concat();
+        ask(&paster, "GET", &long, &all)
+    };
+    let answer = get(&[]);
+    assert_eq!(
+        answer.header("content-encoding"),
+        Some("gzip"),
+        "{answer:?}"
+    );
+    assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
+    assert_eq!(answer.header("set-cookie"), Some("a=b"));
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(answer.body.as_slice())
+        .read_to_string(&mut text)
+        .expect("gzip");
+    assert_eq!(text, line.repeat(500));
+    let tag = answer.header("etag").expect("a tag");
+    assert!(tag.starts_with("W/"), "{tag}");
+    let same = get(&[("If-None-Match", tag)]);
+    assert_eq!((same.status, same.header("etag")), (304, Some(tag)));
+    let part = get(&[("Range", "bytes=2-5")]);
+    assert_eq!((part.status, part.text().as_str()), (206, "line"));
+    let plain = ask(&paster, "GET", &long, &[]);
+    assert_eq!(plain.header("content-encoding"), None);
+    assert_eq!(plain.body.len(), line.len() * 500);
+    let short = named(&paster, "private/ten.txt");
+    let short = ask(&paster, "GET", &short, &[("Accept-Encoding", "gzip")]);
+    assert_eq!(short.header("content-encoding"), None);
+    let own = format!("{long}&Content-Encoding=br");
+    let own = ask(&paster, "GET", &own, &[("Accept-Encoding", "gzip")]);
+    assert_eq!(own.header("content-encoding"), Some("br"));
+    assert_eq!(own.body.len(), line.len() * 500);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! A worker's answer becomes the client's.
 
-use super::accept_encoding::Accepted;
 use super::arriving::ClientEnd;
 use super::asked::Asked;
 use super::body::{ResponseBody, Trailers};
@@ -23,7 +22,7 @@ pub(super) struct Wishes {
     pub(super) on_upgrade: Option<ClientEnd>,
     pub(super) trailers: Trailers,
     /// None: nobody has asked, for nothing is compressed.
-    pub(super) codings: Option<Accepted>,
+    pub(super) codings: Option<compress::Client>,
 }
 
 /// Passes on what a worker has answered, or begins a tunnel.
@@ -85,8 +84,8 @@ pub(super) fn accept_answer(
         leftover::announce_end(&conversation.state, &mut head.headers);
     }
     head.version = Version::HTTP_11;
-    let encoder = wishes.codings.and_then(|accepted| {
-        compress::begin(&app.answers.compress, &accepted, &asked.method, &mut head)
+    let encoder = wishes.codings.and_then(|client| {
+        compress::begin(&app.answers.compress, &client, &asked.method, &mut head)
     });
     record.fields(&head.headers);
     let finish = Finish {

@@ -8,12 +8,13 @@ use super::worker::Part;
 use crate::router::answers::{Coding, Compress, TYPES};
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, TRAILER,
-    VARY,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, TRAILER, VARY,
 };
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body::Frame;
+use memchr::memmem;
 use std::task::{Context, Poll};
 
 /// Digests of the body as it is (RFC 1864, 3230, 9530): an app that sends one wants it to arrive like that.
@@ -27,21 +28,63 @@ const DIGESTS: [HeaderName; 4] = [
 /// So much that is out of the encoder goes on without waiting for more.
 pub(super) const ENOUGH: usize = 8 * 1024;
 
+/// What a client says that matters here, kept while a worker has its fields.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) accepted: Accepted,
+    /// Its `If-None-Match`: the tags of what it has.
+    held: Vec<HeaderValue>,
+}
+
+impl Client {
+    pub(super) fn by(headers: &HeaderMap) -> Self {
+        Self {
+            accepted: Accepted::by(headers),
+            held: headers.get_all(IF_NONE_MATCH).iter().cloned().collect(),
+        }
+    }
+
+    /// Whether it has something under this tag, but weak.
+    fn holds_weak(&self, tag: &HeaderValue) -> bool {
+        let weak = weak(tag);
+        let mut lines = self.held.iter();
+        // A tag has no quotes inside.
+        lines.any(|line| memmem::find(line.as_bytes(), &weak).is_some())
+    }
+}
+
+fn weak(tag: &HeaderValue) -> Vec<u8> {
+    [b"W/", tag.as_bytes()].concat()
+}
+
 /// Makes of the head of an answer to a request by `method` what it is to be. The body goes through the encoder that this returns; without
 /// one it passes as it is.
 pub(super) fn begin(
     rules: &Compress,
-    accepted: &Accepted,
+    client: &Client,
     method: &Method,
     head: &mut Parts,
 ) -> Option<Encoder> {
-    let coding = choose(rules, accepted, head)?;
+    if head.status == StatusCode::NOT_MODIFIED {
+        confirm(client, &mut head.headers);
+        return None;
+    }
+    let coding = choose(rules, &client.accepted, head)?;
     // The same fields as a GET would get (RFC 9110 section 9.3.2).
     if *method == Method::HEAD {
         mark(&mut head.headers, coding);
         return None;
     }
     encoder(coding, head)
+}
+
+/// An app knows its own tag only. What the client has under the weak one came through an encoder, and a 304 has the fields that this
+/// answer would have again (RFC 9110 section 15.4.5).
+fn confirm(client: &Client, headers: &mut HeaderMap) {
+    if headers.get(ETAG).is_some_and(|tag| client.holds_weak(tag)) {
+        weaken(headers);
+        vary(headers);
+    }
 }
 
 /// The coding that this answer is to have for this client, if any. Its head says that others may get another one.
@@ -66,11 +109,15 @@ pub(super) fn mark(headers: &mut HeaderMap, coding: Coding) {
     headers.remove(CONTENT_LENGTH);
     // Of ranges of the app's own bytes.
     headers.remove(ACCEPT_RANGES);
+    weaken(headers);
+}
+
+/// Another sequence of bytes, the same meaning (RFC 9110 section 8.8.1).
+fn weaken(headers: &mut HeaderMap) {
     if let Some(tag) = headers.get(ETAG)
         && !tag.as_bytes().starts_with(b"W/")
     {
-        // Another sequence of bytes, the same meaning (RFC 9110 section 8.8.1).
-        match HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat()) {
+        match HeaderValue::from_bytes(&weak(tag)) {
             Ok(weak) => headers.insert(ETAG, weak),
             Err(_) => headers.remove(ETAG),
         };
@@ -280,10 +327,10 @@ mod tests {
         response.into_parts().0
     }
 
-    fn client(said: &'static str) -> Accepted {
+    fn client(said: &'static str) -> Client {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(said));
-        Accepted::by(&headers)
+        Client::by(&headers)
     }
 
     /// What becomes of an answer with these fields, for a client that takes all codings.
@@ -344,6 +391,29 @@ mod tests {
         let mut answer = head(200, &fields);
         assert!(begin(&rules(), &client("gzip"), &Method::HEAD, &mut answer).is_none());
         assert_eq!(answer.headers, compressed(200, &fields).unwrap().headers);
+    }
+
+    #[test]
+    fn who_has_it_compressed_is_confirmed_what_it_has() {
+        let confirmed = |held: &'static str, tag: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+            headers.append(IF_NONE_MATCH, HeaderValue::from_static("\"other\""));
+            headers.append(IF_NONE_MATCH, HeaderValue::from_static(held));
+            let client = Client::by(&headers);
+            let mut answer = head(304, &[("etag", tag)]);
+            assert!(begin(&rules(), &client, &Method::GET, &mut answer).is_none());
+            let tag = answer.headers[ETAG].to_str().unwrap().to_owned();
+            (tag, answer.headers.contains_key(VARY))
+        };
+        let weak = ("W/\"a\"".to_owned(), true);
+        assert_eq!(confirmed("W/\"a\"", "\"a\""), weak);
+        assert_eq!(confirmed("\"b\", W/\"a\"", "\"a\""), weak);
+        let own = ("\"a\"".to_owned(), false);
+        assert_eq!(confirmed("\"a\"", "\"a\""), own, "as the app sent it");
+        assert_eq!(confirmed("W/\"ba\"", "\"a\""), own);
+        let weak_itself = ("W/\"a\"".to_owned(), false);
+        assert_eq!(confirmed("W/\"a\"", "W/\"a\""), weak_itself);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The straight line of a request: check, route, read ahead, wait, send, answer. Errors become responses in one place.
 
 use super::accept::{Wishes, accept_answer};
-use super::accept_encoding::Accepted;
 use super::arriving::Arriving;
 use super::asked::Asked;
 use super::body::{BodyError, ClientBody, ReadAhead, RequestBody, ResponseBody, Trailers};
+use super::compress;
 use super::connection::{ConnectionState, Phase};
 use super::error::ProxyError;
 use super::exchange::{Course, Failed, Outgoing, acquire, send};
@@ -279,7 +279,7 @@ async fn forward(
             conditions = (!app.spec.sendfile.is_empty()).then(|| files::conditions(&head.headers));
             let mut headers = std::mem::take(&mut head.headers);
             if !app.answers.compress.codings.is_empty() {
-                wishes.codings = Some(Accepted::by(&headers));
+                wishes.codings = Some(compress::Client::by(&headers));
             }
             framing::write(&mut headers, body.length(), announced);
             if let Some(trailers) = trailers.filter(|_| headers.contains_key(TRANSFER_ENCODING)) {
@@ -343,7 +343,11 @@ async fn forward(
                 {
                     let worker = Some(answer.lease.upstream().id());
                     let Course { asked, record, .. } = course;
-                    return files::send(conversation, app, answer, conditions, asked, record)
+                    let client = files::Client {
+                        conditions,
+                        codings: wishes.codings.map(|client| client.accepted),
+                    };
+                    return files::send(conversation, app, answer, client, asked, record)
                         .await
                         .map_err(|error| failed(error, worker));
                 }

@@ -27,7 +27,7 @@ mod validators;
 pub(super) use body::FileBody;
 pub(super) use compressed::{CompressedFile, Places};
 pub(super) use roots::Roots;
-pub(super) use sendfile::{conditions, is_named, send};
+pub(super) use sendfile::{Client, conditions, is_named, send};
 
 use super::accept_encoding::Accepted;
 use super::asked;

@@ -35,6 +35,14 @@ const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect")
 /// Where a file cannot be sent that an app names.
 const HINT: &str = "it must be below the directory, and others must be able to read it";
 
+/// What the client has said.
+pub(in crate::proxy) struct Client<'a> {
+    /// See [`conditions`].
+    pub(in crate::proxy) conditions: &'a HeaderMap,
+    /// That it takes; none where nothing is compressed.
+    pub(in crate::proxy) codings: Option<Accepted>,
+}
+
 /// What a request says about ranges and conditions, kept while a worker has its fields.
 pub(in crate::proxy) fn conditions(headers: &HeaderMap) -> HeaderMap {
     const NAMES: [HeaderName; 6] = [
@@ -59,7 +67,7 @@ pub(in crate::proxy) fn is_named(headers: &HeaderMap) -> bool {
     headers.contains_key(X_SENDFILE) || headers.contains_key(X_ACCEL_REDIRECT)
 }
 
-/// Sends the file that `answer` names, with the fields that it has. `conditions` are the request's.
+/// Sends the file that `answer` names, with the fields that it has.
 ///
 /// # Errors
 /// The file is not where the setting has files (which is logged: the app is wrong), or is not there, or cannot be read.
@@ -67,7 +75,7 @@ pub(in crate::proxy) async fn send(
     conversation: &Conversation,
     app: &App,
     answer: Answer,
-    conditions: &HeaderMap,
+    client: Client<'_>,
     asked: Asked,
     record: &mut Record,
 ) -> Result<Response<ResponseBody>, ProxyError> {
@@ -118,9 +126,10 @@ pub(in crate::proxy) async fn send(
             }
             match find(thread, &root, place.below, Accepted::default(), HINT).await {
                 Ok(Found::File(opened)) => {
-                    let share = with(&opened, &mut response, &asked.method, conditions)?;
+                    let share = with(&opened, &mut response, &asked.method, client.conditions)?;
                     let in_memory = root.in_memory();
-                    let codings = None;
+                    // What is compressed by its kind (`.svgz`) gains nothing.
+                    let codings = client.codings.filter(|_| opened.media.coding.is_none());
                     let chosen = Chosen {
                         opened,
                         share,
