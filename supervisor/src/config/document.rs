@@ -36,6 +36,8 @@ pub struct OptionLine {
     pub value: String,
     /// From 1.
     pub line: usize,
+    /// Where the other lines of a continued value stand: comments between them are not part of it.
+    pub more: Vec<usize>,
 }
 
 impl Section {

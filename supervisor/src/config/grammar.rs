@@ -126,11 +126,11 @@ impl<'a> Parser<'a> {
             return;
         }
         if stripped.is_empty() {
-            self.continue_value("");
+            self.continue_value(number, "");
             return;
         }
         let column = line.chars().take_while(|c| is_space(*c)).count();
-        if column > self.indent && self.continue_value(stripped) {
+        if column > self.indent && self.continue_value(number, stripped) {
             return;
         }
         self.indent = column;
@@ -171,11 +171,12 @@ impl<'a> Parser<'a> {
     }
 
     /// Adds a line to the current value, if there is one.
-    fn continue_value(&mut self, text: &str) -> bool {
+    fn continue_value(&mut self, number: usize, text: &str) -> bool {
         let (Some(section), Some(option)) = (self.section, self.open_value) else {
             return false;
         };
         self.values[section][option].push(text.to_owned());
+        self.sections[section].options[option].more.push(number);
         true
     }
 
@@ -236,6 +237,7 @@ impl<'a> Parser<'a> {
             name: name.to_owned(),
             value: String::new(),
             line: number,
+            more: Vec::new(),
         });
         self.values[section].push(vec![value.to_owned()]);
         self.open_value = Some(self.values[section].len() - 1);
@@ -324,6 +326,15 @@ mod tests {
         assert_eq!(value(text, "domain ex.org port 80 /x"), "app");
         assert_eq!(value(text, "/v2.1"), "api");
         assert_eq!(value(text, "x"), "\"v\" \\");
+    }
+
+    #[test]
+    fn each_line_of_a_value_knows_where_it_stands() {
+        let read = sections("[x]\na = 1\n\n  # one\n  2\n  3\nb = 4\n");
+        let option = read[0].option("a").expect("a");
+        assert_eq!(option.value, "1\n\n2\n3");
+        assert_eq!((option.line, &*option.more), (2, &[3, 5, 6][..]));
+        assert!(read[0].option("b").expect("b").more.is_empty());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Values of sections that Paste Deploy ignores, read as it would read them.
 
-use super::document::{Document, Documents};
+use super::document::{Document, Documents, OptionLine};
 use super::problem::Problem;
 use super::python::Environments;
 use super::resolve::Resolver;
 use super::tree::Conf;
+use std::iter;
 use std::path::Path;
 
 /// One option of a section, interpolated.
@@ -14,6 +15,8 @@ pub struct Value {
     /// From 1.
     pub line: usize,
     pub value: Result<String, Problem>,
+    /// Where each line of the value stands; empty where what was expanded has lines of its own.
+    pub lines: Vec<usize>,
 }
 
 /// The options of the section called exactly `section`, in file order, with `%(name)s` expanded as in any other section
@@ -44,12 +47,26 @@ pub fn values(
         .unwrap_or_default();
     Ok(options
         .iter()
-        .map(|option| Value {
-            name: option.name.clone(),
-            line: option.line,
-            value: scope
+        .map(|option| {
+            let value = scope
                 .get(&option.name)
-                .map_err(|failed| failed.at(&file, option.line)),
+                .map_err(|failed| failed.at(&file, option.line));
+            Value {
+                name: option.name.clone(),
+                line: option.line,
+                lines: lines(option, value.as_deref().unwrap_or_default()),
+                value,
+            }
         })
         .collect())
+}
+
+fn lines(option: &OptionLine, value: &str) -> Vec<usize> {
+    let count = |text: &str| text.matches('\n').count();
+    match count(value) == count(&option.value) {
+        true => iter::once(option.line)
+            .chain(option.more.iter().copied())
+            .collect(),
+        false => Vec::new(),
+    }
 }

@@ -1,6 +1,8 @@
 //! Pages that stand for the proxy's own: `STATUS… = FILE`, one rule a line. The files are read here, so that the proxy needs none.
 
+use super::keys::Wrong;
 use super::units::show_size;
+use super::values::each_line;
 use crate::config::problem::{Place, Problem};
 use crate::router::answers::{ErrorPage, Page, When};
 use nix::libc::O_NONBLOCK;
@@ -18,9 +20,9 @@ const LARGEST: u64 = 64 * 1024;
 ///
 /// # Errors
 /// What was expected, with the line that is none.
-pub(super) fn rules(text: &str, here: &Path) -> Result<Vec<ErrorPage>, String> {
+pub(super) fn rules(text: &str, here: &Path) -> Result<Vec<ErrorPage>, Wrong> {
     let mut rules: Vec<ErrorPage> = Vec::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    each_line(text, |line| {
         let wrong = |why: &str| format!("{why}, found `{line}`");
         let (statuses, file) = line.split_once('=').ok_or_else(|| wrong(EXPECTED))?;
         let file = file.trim();
@@ -39,9 +41,10 @@ pub(super) fn rules(text: &str, here: &Path) -> Result<Vec<ErrorPage>, String> {
             let page = here.join(file).to_string_lossy().into_owned();
             rules.push(ErrorPage { when, page });
         }
-    }
+        Ok(())
+    })?;
     match rules.is_empty() {
-        true => Err(EXPECTED.to_owned()),
+        true => Err(EXPECTED.into()),
         false => Ok(rules),
     }
 }

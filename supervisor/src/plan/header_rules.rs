@@ -1,6 +1,8 @@
 //! Rules for the fields of answers, one a line: `Name: value` sets, `+Name: value` adds, `?Name: value` sets where the answer has none,
 //! `-Name` removes.
 
+use super::keys::Wrong;
+use super::values::each_line;
 use crate::router::answers::HeaderRule;
 use http::{HeaderName, HeaderValue};
 
@@ -21,11 +23,12 @@ const OURS: [&str; 9] = [
 ///
 /// # Errors
 /// What was expected, with the line that is none.
-pub(super) fn rules(text: &str) -> Result<Vec<HeaderRule>, String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let rules: Vec<HeaderRule> = lines.map(rule).collect::<Result<_, _>>()?;
+pub(super) fn rules(text: &str) -> Result<Vec<HeaderRule>, Wrong> {
+    let rules = each_line(text, rule)?;
     match rules.is_empty() {
-        true => Err("expected lines such as `X-Frame-Options: DENY`".to_owned()),
+        true => Err("expected lines such as `X-Frame-Options: DENY`"
+            .to_owned()
+            .into()),
         false => Ok(rules),
     }
 }
@@ -124,6 +127,7 @@ mod tests {
             assert!(rules(line).is_err(), "{line}");
         }
         let error = rules("X-A: b\nTE: trailers").unwrap_err();
-        assert!(error.contains("`TE: trailers`"), "{error}");
+        assert!(error.expected.contains("`TE: trailers`"), "{error:?}");
+        assert_eq!(error.line, Some(1));
     }
 }

@@ -36,9 +36,32 @@ pub struct Key {
     /// One line for people: unit and effect.
     pub about: &'static str,
     /// Reads a value; the error says what was expected.
-    pub(super) set: fn(&mut Draft, &str, &Path) -> Result<(), String>,
+    pub(super) set: fn(&mut Draft, &str, &Path) -> Result<(), Wrong>,
     /// Writes the effective value; none for keys that are shown in another place, or mean nothing to this app.
     pub(super) show: fn(&View<'_>) -> Option<String>,
+}
+
+/// Why a value is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) expected: String,
+    /// The line of the value that it is about, from 0, where one is to blame.
+    pub(super) line: Option<usize>,
+}
+
+impl From<String> for Wrong {
+    fn from(expected: String) -> Wrong {
+        Wrong {
+            expected,
+            line: None,
+        }
+    }
+}
+
+impl From<&str> for Wrong {
+    fn from(expected: &str) -> Wrong {
+        expected.to_owned().into()
+    }
 }
 
 /// Where a key may stand.

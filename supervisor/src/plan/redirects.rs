@@ -1,5 +1,7 @@
 //! Redirects, one a line: `FROM TO [STATUS]`.
 
+use super::keys::Wrong;
+use super::values::each_line;
 use crate::router::redirect::{Origin, Redirect};
 use http::Uri;
 use std::collections::HashSet;
@@ -14,27 +16,20 @@ const DEFAULT_STATUS: u16 = 302;
 ///
 /// # Errors
 /// What was expected, with the line that is none.
-pub(super) fn redirects(text: &str) -> Result<Vec<Redirect>, String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let redirects: Vec<Redirect> = lines
-        .map(|line| redirect(line).map_err(|why| format!("{why}, found `{line}`")))
-        .collect::<Result<_, _>>()?;
+pub(super) fn redirects(text: &str) -> Result<Vec<Redirect>, Wrong> {
     let mut known = HashSet::new();
-    for Redirect {
-        origin,
-        path,
-        below,
-        ..
-    } in &redirects
-    {
-        let origin = origin.as_ref().map(|from| (&from.scheme, &from.host));
-        if !known.insert((origin, path, below)) {
-            let star = if *below { "*" } else { "" };
-            return Err(format!("there are two rules for `{path}{star}`"));
+    let redirects = each_line(text, |line| {
+        let redirect = redirect(line).map_err(|why| format!("{why}, found `{line}`"))?;
+        let origin = redirect.origin.as_ref();
+        let origin = origin.map(|from| (from.scheme.clone(), from.host.clone()));
+        if !known.insert((origin, redirect.path.clone(), redirect.below)) {
+            let star = if redirect.below { "*" } else { "" };
+            return Err(format!("there are two rules for `{}{star}`", redirect.path));
         }
-    }
+        Ok(redirect)
+    })?;
     match redirects.is_empty() {
-        true => Err(EXPECTED.to_owned()),
+        true => Err(EXPECTED.into()),
         false => Ok(redirects),
     }
 }
@@ -192,6 +187,8 @@ mod tests {
         ] {
             assert!(redirects(line).is_err(), "{line}");
         }
+        let second = redirects("\n/a /b\n\n/a /c").unwrap_err();
+        assert_eq!(second.line, Some(3));
         assert!(redirects("http://a.example/* https://a.example/*").is_ok());
         assert!(redirects("/old /new?from=old").is_ok());
         assert!(redirects("/old /new\n/old/* /new/*\nhttp://a.example/old /other").is_ok());

@@ -47,6 +47,7 @@ pub(super) fn parts(
                     key: option.name,
                     value,
                     place: place(option.line),
+                    lines: option.lines,
                 }),
                 Err(problem) => problems.push(problem),
             }

@@ -3,7 +3,7 @@
 mod contradictions;
 
 use super::identity::{Accounts, identity};
-use super::keys::{self, Draft, LogTarget, Scope, key};
+use super::keys::{self, Draft, LogTarget, Scope, Wrong, key};
 use super::names;
 use super::spec::Settings;
 use super::suggest::nearest;
@@ -19,6 +19,15 @@ pub struct Entry {
     pub key: String,
     pub value: String,
     pub place: Place,
+    /// Where each line of the value stands; empty where that is not known.
+    pub lines: Vec<usize>,
+}
+
+impl Entry {
+    /// Where a line of the value stands, counted from 0.
+    fn line(&self, of_value: usize) -> usize {
+        self.lines.get(of_value).copied().unwrap_or(self.place.line)
+    }
 }
 
 /// One of our sections.
@@ -215,34 +224,36 @@ impl Sourced {
                 Ok(()) => {
                     self.places.insert(entry.key.clone(), entry.place.clone());
                 }
-                Err(problem) => problems.push(problem.at(&entry.place.file, entry.place.line)),
+                Err((problem, line)) => problems.push(problem.at(&entry.place.file, line)),
             }
         }
     }
 
-    fn set(&mut self, part: &Part, entry: &Entry, here: &Path) -> Result<(), Problem> {
+    /// # Errors
+    /// What is wrong, and in which line of the file.
+    fn set(&mut self, part: &Part, entry: &Entry, here: &Path) -> Result<(), (Problem, usize)> {
+        let option = |problem: Problem| (problem, entry.place.line);
         let Some(row) = key(&entry.key) else {
             let unknown = setting(format!("unknown setting `{}`", entry.key));
             let fitting = keys::all()
                 .filter(|row| part.app.is_none() || row.scope == Scope::App)
                 .map(|row| row.name);
-            return Err(match nearest(&entry.key, fitting) {
+            return Err(option(match nearest(&entry.key, fitting) {
                 Some(name) => unknown.hint(format!("did you mean `{name}`?")),
                 None => unknown.hint("docs/settings.md lists all settings"),
-            });
+            }));
         };
         if part.app.is_some() && row.scope == Scope::Site {
-            return Err(
-                setting(format!("`{}` is no setting of a single app", row.name))
-                    .hint("move it to [isolate]"),
-            );
+            let problem = setting(format!("`{}` is no setting of a single app", row.name));
+            return Err(option(problem.hint("move it to [isolate]")));
         }
-        (row.set)(&mut self.draft, &entry.value, here).map_err(|expected| {
-            setting(format!(
+        (row.set)(&mut self.draft, &entry.value, here).map_err(|Wrong { expected, line }| {
+            let problem = setting(format!(
                 "`{} = {}`: {expected}",
                 row.name,
                 brief(&entry.value)
-            ))
+            ));
+            (problem, entry.line(line.unwrap_or(0)))
         })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! What they mean is said by gunicorn's docs/source/settings.rst and waitress's docs/arguments.rst.
 
-use super::keys::{Draft, key};
+use super::keys::{Draft, Wrong, key};
 use super::listen::Reader;
 use super::servers::Speech;
 use super::settings::Entry;
@@ -150,7 +150,9 @@ impl Reader<'_> {
             Unit::Things | Unit::ThingsOrOff => written.to_string(),
         };
         let row = key(synonym.setting).expect("the table names settings");
-        if let Err(expected) = (row.set)(&mut Draft::default(), &value, Path::new("/")) {
+        if let Err(Wrong { expected, .. }) =
+            (row.set)(&mut Draft::default(), &value, Path::new("/"))
+        {
             let Synonym {
                 option, setting, ..
             } = synonym;
@@ -166,6 +168,7 @@ impl Reader<'_> {
             key: synonym.setting.to_owned(),
             value,
             place: self.position(synonym.option),
+            lines: Vec::new(),
         })
     }
 

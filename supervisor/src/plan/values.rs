@@ -1,5 +1,6 @@
 //! How the values of single keys are read and written, where `units` is not enough.
 
+use super::keys::Wrong;
 use super::spec::Readiness;
 use super::suggest::nearest;
 use super::units::{decimal, duration, number, size};
@@ -9,6 +10,26 @@ use crate::router::message::Sendfile;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
+
+/// Reads what each line of a value says; an empty one says nothing.
+///
+/// # Errors
+/// The first line that says something else than is expected.
+pub(super) fn each_line<T>(
+    text: &str,
+    mut read: impl FnMut(&str) -> Result<T, String>,
+) -> Result<Vec<T>, Wrong> {
+    let lines = text.lines().map(str::trim).enumerate();
+    lines
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(number, line)| {
+            read(line).map_err(|expected| Wrong {
+                expected,
+                line: Some(number),
+            })
+        })
+        .collect()
+}
 
 pub(super) fn readiness(text: &str) -> Result<Readiness, String> {
     match text.trim() {

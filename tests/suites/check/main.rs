@@ -50,6 +50,11 @@ fn all_problems_are_reported_at_once() {
 }
 
 #[test]
+fn problems_of_a_setting_with_many_lines_name_the_line() {
+    snapshot("lines", &["check", "site.ini"]);
+}
+
+#[test]
 fn a_route_to_no_app() {
     snapshot("bad_route", &["check", "site.ini"]);
 }

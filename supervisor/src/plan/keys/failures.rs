@@ -15,7 +15,11 @@ pub(super) static KEYS: &[Key] = &[
                 "always" => Restart::Always,
                 "on-failure" => Restart::OnFailure,
                 "never" => Restart::Never,
-                _ => return Err("expected `always`, `on-failure` or `never`".to_owned()),
+                _ => {
+                    return Err("expected `always`, `on-failure` or `never`"
+                        .to_owned()
+                        .into());
+                }
             };
             Ok(())
         },

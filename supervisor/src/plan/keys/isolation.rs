@@ -15,7 +15,7 @@ pub(super) static KEYS: &[Key] = &[
             draft.settings.isolation = match text.trim() {
                 "require" => Isolation::Require,
                 "warn" => Isolation::Warn,
-                _ => return Err("expected `require` or `warn`".to_owned()),
+                _ => return Err("expected `require` or `warn`".into()),
             };
             Ok(())
         },

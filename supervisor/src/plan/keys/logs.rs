@@ -98,7 +98,7 @@ pub(super) static KEYS: &[Key] = &[
                 ("stdout", _) => LogTarget::Stdout,
                 // Files of these names would be meant by nobody.
                 (_, Ok(true)) | ("stderr" | "syslog" | "journald", _) => {
-                    return Err("expected `off`, `stdout` or a file".to_owned());
+                    return Err("expected `off`, `stdout` or a file".into());
                 }
                 _ => LogTarget::File(path(text, here)?),
             };

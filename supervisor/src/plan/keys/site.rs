@@ -18,7 +18,7 @@ pub(super) static KEYS: &[Key] = &[
                 "auto" => FanOut::Auto,
                 "on" => FanOut::On,
                 "off" => FanOut::Off,
-                _ => return Err("expected `auto`, `on` or `off`".to_owned()),
+                _ => return Err("expected `auto`, `on` or `off`".into()),
             };
             Ok(())
         },

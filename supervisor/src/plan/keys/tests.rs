@@ -5,6 +5,10 @@ use crate::router::message::Sendfile;
 use std::collections::BTreeMap;
 
 fn read(name: &str, text: &str) -> Result<Draft, String> {
+    read_value(name, text).map_err(|wrong| wrong.expected)
+}
+
+fn read_value(name: &str, text: &str) -> Result<Draft, Wrong> {
     let mut draft = Draft::default();
     (key(name).expect(name).set)(&mut draft, text, Path::new("/srv/site"))?;
     Ok(draft)

@@ -41,6 +41,7 @@ fn part(app: Option<&str>, line: usize, entries: &[(&str, &str)]) -> Part {
             key: (*key).to_owned(),
             value: (*value).to_owned(),
             place: place(line + 1 + index),
+            lines: Vec::new(),
         })
         .collect();
     Part {
