@@ -1,8 +1,8 @@
 //! Clients that are slow, silent or too large: each has its status, and none of them costs the others anything.
 
-use crate::harness::Paster;
 use crate::harness::front::{front, serve_on, served};
 use crate::harness::http::Connection;
+use crate::harness::{Paster, Site};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
