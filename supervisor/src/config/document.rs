@@ -4,6 +4,7 @@ use super::grammar;
 use super::problem::Problem;
 use std::collections::HashMap;
 use std::io::ErrorKind;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,6 +39,19 @@ pub struct OptionLine {
     pub line: usize,
     /// Where the other lines of a continued value stand: comments between them are not part of it.
     pub more: Vec<usize>,
+}
+
+impl OptionLine {
+    /// Where each line of its interpolated `value` stands; empty where what was expanded has lines of its own.
+    pub fn lines(&self, value: &str) -> Vec<usize> {
+        let count = |text: &str| text.matches('\n').count();
+        match count(value) == count(&self.value) {
+            true => iter::once(self.line)
+                .chain(self.more.iter().copied())
+                .collect(),
+            false => Vec::new(),
+        }
+    }
 }
 
 impl Section {

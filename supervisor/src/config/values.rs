@@ -1,11 +1,10 @@
 //! Values of sections that Paste Deploy ignores, read as it would read them.
 
-use super::document::{Document, Documents, OptionLine};
+use super::document::{Document, Documents};
 use super::problem::Problem;
 use super::python::Environments;
 use super::resolve::Resolver;
 use super::tree::Conf;
-use std::iter;
 use std::path::Path;
 
 /// One option of a section, interpolated.
@@ -54,19 +53,9 @@ pub fn values(
             Value {
                 name: option.name.clone(),
                 line: option.line,
-                lines: lines(option, value.as_deref().unwrap_or_default()),
+                lines: option.lines(value.as_deref().unwrap_or_default()),
                 value,
             }
         })
         .collect())
-}
-
-fn lines(option: &OptionLine, value: &str) -> Vec<usize> {
-    let count = |text: &str| text.matches('\n').count();
-    match count(value) == count(&option.value) {
-        true => iter::once(option.line)
-            .chain(option.more.iter().copied())
-            .collect(),
-        false => Vec::new(),
-    }
 }

@@ -138,13 +138,13 @@ pub fn without_server(passed: &[String]) -> Listening {
     }
 }
 
-/// Reads a resolved server. `place` says where an option was written.
+/// Reads a resolved server. `place` says where a line of an option was written, counted from 0.
 ///
 /// # Errors
 /// All bad values; certificates that cannot be used; a server that does not speak HTTP.
 pub fn listening(
     node: &Node,
-    place: &dyn Fn(&str) -> Option<Place>,
+    place: &dyn Fn(&str, usize) -> Option<Place>,
 ) -> Result<Listening, Vec<Problem>> {
     let mut reader = Reader {
         node,
@@ -166,7 +166,7 @@ pub fn listening(
 pub(super) struct Reader<'a> {
     pub(super) node: &'a Node,
     pub(super) server: Server,
-    pub(super) place: &'a dyn Fn(&str) -> Option<Place>,
+    pub(super) place: &'a dyn Fn(&str, usize) -> Option<Place>,
     pub(super) used: Vec<&'static str>,
     problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
@@ -353,13 +353,22 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn refuse(&mut self, key: &str, problem: Problem) {
-        let problem = self.placed(key, problem);
+        self.refuse_line(key, 0, problem);
+    }
+
+    pub(super) fn refuse_line(&mut self, key: &str, line: usize, problem: Problem) {
+        let problem = self.placed_line(key, line, problem);
         self.problems.push(problem);
     }
 
     pub(super) fn placed(&self, key: &str, problem: Problem) -> Problem {
+        self.placed_line(key, 0, problem)
+    }
+
+    /// With the place of a line of an option, counted from 0.
+    pub(super) fn placed_line(&self, key: &str, line: usize, problem: Problem) -> Problem {
         let origin = &self.node.origin;
-        match (self.place)(key) {
+        match (self.place)(key, line) {
             Some(place) => problem.at(place.file, place.line),
             None if origin.line > 0 => problem.at(&origin.file, origin.line),
             None => problem,

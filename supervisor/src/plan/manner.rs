@@ -118,11 +118,11 @@ impl Reader<'_> {
         }
         let here = self.here();
         let mut authorities = Vec::new();
-        for file in files {
-            let path = here.join(file);
+        for Line { number, text } in files {
+            let path = here.join(text);
             match certificate::authorities(&path) {
                 Ok(more) => authorities.extend(more),
-                Err(fault) => self.refuse_file("ca_certs", fault),
+                Err(fault) => self.refuse_file(("ca_certs", number), fault),
             }
             self.files.push(path);
         }
@@ -145,7 +145,7 @@ impl Reader<'_> {
         let in_one = self
             .take("ssl_pem", |text| Ok(lines(text)))
             .unwrap_or_default();
-        if in_one.iter().any(|line| line == "*") {
+        if in_one.iter().any(|line| line.text == "*") {
             if in_one.len() == 1 && !PAIRS.iter().any(|(key, _)| self.says(key)) {
                 return Some(Tls::SelfSigned);
             }
@@ -190,28 +190,29 @@ impl Reader<'_> {
         (!certificates.is_empty()).then_some(Tls::Certificates(certificates))
     }
 
-    /// Reads a certificate and its key; each is given as its option and its path.
+    /// Reads a certificate and its key; each is given as its option and the line with its path.
     fn pair(
         &mut self,
-        (chain_key, chain): (&'static str, &str),
-        (key_key, key): (&'static str, &str),
+        (chain_key, chain): (&'static str, &Line),
+        (key_key, key): (&'static str, &Line),
     ) -> Option<crate::router::message::Certificate> {
         let here = self.here();
-        let (chain, key) = (here.join(chain), here.join(key));
+        let option = |half| match half {
+            Half::Certificate => (chain_key, chain.number),
+            Half::Key => (key_key, key.number),
+        };
+        let (chain, key) = (here.join(&chain.text), here.join(&key.text));
         for path in [&chain, &key] {
             if !self.files.contains(path) {
                 self.files.push(path.clone());
             }
         }
-        let option = |half| match half {
-            Half::Certificate => chain_key,
-            Half::Key => key_key,
-        };
         match certificate::read(&chain, &key, SystemTime::now()) {
             Ok(pair) => {
                 for concern in pair.concerns {
                     let warning = Problem::new("Warning", concern.message).hint(concern.hint);
-                    let warning = self.placed(option(concern.about), warning);
+                    let (option, line) = option(concern.about);
+                    let warning = self.placed_line(option, line, warning);
                     self.warnings.push(warning);
                 }
                 Some(pair.certificate)
@@ -223,13 +224,13 @@ impl Reader<'_> {
         }
     }
 
-    fn refuse_file(&mut self, option: &str, fault: Fault) {
+    fn refuse_file(&mut self, (option, line): (&str, usize), fault: Fault) {
         let problem = Problem::new("SettingError", fault.message);
         let problem = match fault.hint {
             Some(hint) => problem.hint(hint),
             None => problem,
         };
-        self.refuse(option, problem);
+        self.refuse_line(option, line, problem);
     }
 }
 
@@ -240,11 +241,21 @@ fn files(count: usize) -> String {
     }
 }
 
+/// A line of an option.
+struct Line {
+    /// From 0.
+    number: usize,
+    text: String,
+}
+
 /// One path in each line.
-fn lines(text: &str) -> Vec<String> {
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
+fn lines(text: &str) -> Vec<Line> {
+    let lines = text.lines().map(str::trim).enumerate();
+    lines
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(number, line)| Line {
+            number,
+            text: line.to_owned(),
+        })
         .collect()
 }

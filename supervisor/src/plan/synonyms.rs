@@ -175,7 +175,7 @@ impl Reader<'_> {
     /// Where an option stands, or else the section.
     fn position(&self, option: &str) -> Place {
         let origin = &self.node.origin;
-        (self.place)(option).unwrap_or_else(|| Place {
+        (self.place)(option, 0).unwrap_or_else(|| Place {
             file: origin.file.clone(),
             line: origin.line,
         })
@@ -192,7 +192,7 @@ mod tests {
     const GUNICORN_TARGET: &str = "gunicorn.app.pasterapp:serve";
 
     fn read(target: &str, options: &[(&str, &str)]) -> Listening {
-        listening(&testing::server(target, options), &|_| None).expect("good")
+        listening(&testing::server(target, options), &|_, _| None).expect("good")
     }
 
     fn settings(target: &str, options: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -263,7 +263,7 @@ mod tests {
         let message = "`limit_request_line = 0` is not honoured: expected 1024 to 61440";
         assert_eq!(read.warnings[0].message, message);
         let node = testing::server(GUNICORN_TARGET, &[("keepalive", "long")]);
-        let problems = listening(&node, &|_| None).expect_err("no number");
+        let problems = listening(&node, &|_, _| None).expect_err("no number");
         assert!(problems[0].message.starts_with("`keepalive = long`"));
     }
 

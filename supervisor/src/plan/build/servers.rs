@@ -60,11 +60,11 @@ impl Builder<'_> {
     /// Where the server that `query` names would listen.
     fn listen_as(&mut self, query: &Query) -> Option<Listening> {
         let server = self.resolve(query)?;
-        let place = |key: &str| {
-            let line = server
-                .document
-                .option(&server.node.origin.section, key)?
-                .line;
+        let place = |key: &str, of_value: usize| {
+            let option = server.document.option(&server.node.origin.section, key)?;
+            let value = server.node.local_conf.get(key);
+            let lines = value.map(|value| option.lines(value)).unwrap_or_default();
+            let line = lines.get(of_value).copied().unwrap_or(option.line);
             (server.document.path == server.node.origin.file).then(|| Place {
                 file: server.document.path.clone(),
                 line,

@@ -3,7 +3,7 @@ use crate::plan::spec::Tls;
 use crate::plan::testing;
 
 fn read(target: &str, options: &[(&str, &str)]) -> Result<Listening, Vec<Problem>> {
-    listening(&testing::server(target, options), &|key| {
+    listening(&testing::server(target, options), &|key, _| {
         Some(Place {
             file: "site.ini".into(),
             line: key.len(),
