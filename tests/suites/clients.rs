@@ -340,6 +340,23 @@ fn a_connection_goes_on_after_an_answer_that_came_before_the_request_had_ended()
 }
 
 #[test]
+fn a_client_that_wants_no_more_sees_the_end_with_an_early_answer() {
+    let paster = answers_early();
+    for (target, status) in EARLY {
+        for (version, field) in [("1.1", "Connection: close"), ("1.0", "X: none")] {
+            let mut connection = paster.connect();
+            let head = format!(
+                "POST {target} HTTP/{version}\r\nHost: a\r\n{field}\r\nContent-Length: 10\r\n\r\n12345"
+            );
+            connection.send(head.as_bytes()).expect("it reads");
+            let early = connection.response_to("POST").expect("an answer");
+            assert_eq!(early.status, status, "{target}");
+            assert_eq!(connection.rest().expect("the end"), b"", "{target}");
+        }
+    }
+}
+
+#[test]
 fn an_early_answer_says_so_where_it_ends_the_connection() {
     let paster = answers_early();
     for (target, status) in EARLY {

@@ -10,14 +10,16 @@ use super::connection::ConnectionState;
 use super::hop::has_connection_option;
 use super::limits;
 use super::record::Record;
+use super::seen::Seen;
 use http::header::CONNECTION;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body::Body;
 use std::sync::Arc;
 
-/// Settles what becomes of a request body that `response` leaves unread.
+/// Settles what becomes of a request body that `response` leaves unread. `is_last`: its client has no other request.
 pub(super) fn settle(
     body: &SharedAccount,
+    is_last: bool,
     state: &Arc<ConnectionState>,
     response: &mut Response<ResponseBody>,
 ) {
@@ -26,7 +28,7 @@ pub(super) fn settle(
     }
     match body.take_rest().filter(is_short) {
         // Whoever waits for 100 Continue will send nothing now (RFC 9110 section 10.1.1).
-        Some(rest) if !body.is_waited_for() => {
+        Some(rest) if !is_last && !body.is_waited_for() => {
             let rest = ClientBody::new(rest, Arc::clone(state));
             tokio::task::spawn_local(rest.discard(limits::LINGER_BYTES as u64));
         }
@@ -44,6 +46,11 @@ pub(super) fn announce_end(state: &ConnectionState, headers: &mut HeaderMap) {
     if !state.is_multiplexed() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
+}
+
+/// The client wants the connection to end with the answer.
+pub(super) fn is_last(version: Version, fields: &HeaderMap, seen: Seen) -> bool {
+    version == Version::HTTP_10 || seen.connection && has_connection_option(fields, b"close")
 }
 
 /// No more is announced than is worth a connection.

@@ -62,6 +62,7 @@ pub(super) async fn answer(
         false => Markup::default(),
     };
     let version = request.version();
+    let is_last = leftover::is_last(version, request.headers(), seen);
     let mut record = Record::start(&conversation, &request);
     let unread;
     let mut response = match forward(&conversation, request, seen, &mut record).await {
@@ -90,7 +91,7 @@ pub(super) async fn answer(
         close_if_needed(&mut response, version, thread.shared.is_draining(), state);
     }
     if let Some(body) = unread {
-        leftover::settle(&body, state, &mut response);
+        leftover::settle(&body, is_last, state, &mut response);
     }
     Ok(response)
 }

@@ -70,7 +70,7 @@ pub(super) struct Asked<'a> {
 }
 
 /// Where the proxy cannot serve a file, but another could.
-const HINT: &str = "let others read it, or let a worker serve it: `static = off`";
+const HINT: &str = "others must be able to read it, and no link may lead out of the directory; or let a worker serve it: `static = off`";
 
 /// Answers as `paste.urlparser.StaticURLParser` does; docs/proxy.md says what is done better.
 ///
