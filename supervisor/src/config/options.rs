@@ -66,6 +66,7 @@ impl Resolver<'_> {
         }
         for option in &section.options {
             self.warn_comment(&option.name, &option.value, &loader.file, option.line);
+            self.warn_header(section, &option.name, &loader.file, option.line);
         }
         for (local, wanted) in gets {
             match globals.get(&wanted.value) {
@@ -147,6 +148,18 @@ impl Resolver<'_> {
         let problem = Problem::new("Warning", message)
             .hint(format!("write `set {option} = …` to override it"));
         self.warn(problem.at(&*loader.file, line));
+    }
+
+    /// A header that does not end is an option like any other, as far as there is a colon in it.
+    fn warn_header(&mut self, section: &Section, option: &str, file: &str, line: usize) {
+        if option.starts_with('[') {
+            let message = format!(
+                "`{option}` is an option of [{}], and no header",
+                section.name
+            );
+            let problem = Problem::new("Warning", message).hint("a header ends with `]`");
+            self.warn(problem.at(file, line));
+        }
     }
 
     /// A note behind a value is part of it, which is rarely meant.

@@ -297,7 +297,7 @@ fn maps_that_multiply_are_given_up() {
 fn accidents_that_files_rely_on_are_kept_with_a_warning() {
     let site = Site::new(
         "[DEFAULT]\na =\nb = %(a)s\nport = 80\n[composite:main]\nuse = egg:Paste#urlmap\ndomain EX.org / = x\n\
-         [app:x]\npaste.app_factory = a:b\nport = 90\nnote = 1 ; comment\n\
+         [app:x]\npaste.app_factory = a:b\nport = 90\nnote = 1 ; comment\n[filter:z\n\
          [pipeline:y]\npipeline = x\nfilter-with = f\n",
     );
     let warnings = site.warnings();
@@ -306,6 +306,7 @@ fn accidents_that_files_rely_on_are_kept_with_a_warning() {
         (7, "EX.org"),
         (10, "has no effect"),
         (11, "comment"),
+        (12, "no header"),
     ] {
         let start = format!("{line}: ");
         assert!(
@@ -315,7 +316,7 @@ fn accidents_that_files_rely_on_are_kept_with_a_warning() {
             "{part}: {warnings:#?}"
         );
     }
-    assert_eq!(warnings.len(), 4, "{warnings:#?}");
+    assert_eq!(warnings.len(), 5, "{warnings:#?}");
     assert_eq!(site.node().global_conf["b"], "%(a)s");
 }
 
