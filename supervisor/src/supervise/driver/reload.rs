@@ -10,7 +10,7 @@ use crate::config::problem::Problem;
 use crate::control::kinds;
 use crate::control::protocol::Answer;
 use crate::logs;
-use crate::plan::diff;
+use crate::plan::diff::{self, Changes};
 use crate::plan::spec::{AppSpec, Endpoint, Listen, Plan};
 use crate::supervise::access_log;
 use crate::supervise::bind::{Bound, equip};
@@ -145,6 +145,19 @@ impl Driver {
         self.plan = plan;
         self.dirty = true;
         self.configure_logs();
+        let mut decisions = self.decide(&changes);
+        self.change_front(&changes, new_listeners);
+        tell(&changes);
+        for name in &changes.added {
+            self.add_app(name);
+            let action = "added";
+            decisions.push((name.clone(), Decision::Await { action }));
+        }
+        self.carry_out_decisions(decisions, asked, Cause::Reload(changes));
+    }
+
+    /// What becomes of the apps that there are.
+    fn decide(&mut self, changes: &Changes) -> Vec<(String, Decision)> {
         let mut decisions = Vec::new();
         for name in changes.removed.iter().cloned() {
             decisions.push((name, Decision::Remove));
@@ -170,6 +183,11 @@ impl Driver {
                 decisions.push((name, Decision::Update(Box::new(spec))));
             }
         }
+        decisions
+    }
+
+    /// What clients meet: addresses, certificates, and what a proxy is told at its start.
+    fn change_front(&mut self, changes: &Changes, new_listeners: Vec<Bound>) {
         if changes.listeners_changed || changes.access_log_changed || changes.directories_changed {
             let wanted = &self.plan.listen;
             let is_wanted =
@@ -188,30 +206,6 @@ impl Driver {
         } else if changes.certificates_changed {
             self.tell_certificates();
         }
-        if changes.is_empty() {
-            tracing::info!(
-                name: kinds::RELOADED,
-                "configuration read again: nothing has changed"
-            );
-        } else {
-            tracing::info!(
-                name: kinds::RELOADED,
-                routes_changed = changes.routes_changed,
-                table_changed = changes.table_changed,
-                certificates_changed = changes.certificates_changed,
-                added = changes.added.len(),
-                removed = changes.removed.len(),
-                restarted = changes.changed.len(),
-                updated = changes.policy_changed.len(),
-                "configuration reloaded"
-            );
-        }
-        for name in &changes.added {
-            self.add_app(name);
-            let action = "added";
-            decisions.push((name.clone(), Decision::Await { action }));
-        }
-        self.carry_out_decisions(decisions, asked, Cause::Reload(changes));
     }
 
     fn has_workers(&self, name: &str) -> bool {
@@ -269,5 +263,26 @@ impl Driver {
             spec.settings.processes = processes;
         }
         Some(spec)
+    }
+}
+
+fn tell(changes: &Changes) {
+    if changes.is_empty() {
+        tracing::info!(
+            name: kinds::RELOADED,
+            "configuration read again: nothing has changed"
+        );
+    } else {
+        tracing::info!(
+            name: kinds::RELOADED,
+            routes_changed = changes.routes_changed,
+            table_changed = changes.table_changed,
+            certificates_changed = changes.certificates_changed,
+            added = changes.added.len(),
+            removed = changes.removed.len(),
+            restarted = changes.changed.len(),
+            updated = changes.policy_changed.len(),
+            "configuration reloaded"
+        );
     }
 }
