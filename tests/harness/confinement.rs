@@ -103,3 +103,20 @@ pub(crate) fn version_2() -> Option<PathBuf> {
     }
     root
 }
+
+/// A confined app `home` at `/` and another, `other`, at `/other`, where this machine can do what the settings ask for.
+pub(crate) fn confined(settings: &[&str]) -> Option<Site> {
+    let site = Site::new()
+        .prisoner("home", "/")
+        .prisoner("other", "/other");
+    if_it_can(
+        settings
+            .iter()
+            .fold(site, |site, line| site.policy("home", line)),
+    )
+}
+
+/// What a prisoner says of its attempt.
+pub(crate) fn ask(paster: &Paster, target: &str) -> Value {
+    paster.get(target).json()
+}

@@ -174,6 +174,14 @@ impl Paster {
             .unwrap_or_else(|error| panic!("GET {path}: {error}"))
     }
 
+    /// A request with these fields and without a body, on a connection of its own.
+    #[track_caller]
+    pub(crate) fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Response {
+        self.connect()
+            .request(method, path, fields, b"")
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
     /// The response body of a GET that must succeed.
     #[track_caller]
     pub(crate) fn text(&self, path: &str) -> String {
@@ -242,7 +250,7 @@ impl Paster {
 
     /// Conditions are polled by this; a process for each look would be a load.
     pub(crate) fn try_status(&self) -> Option<Status> {
-        let answer = self.ask("GET /v1/status", "")?;
+        let answer = self.ask_supervisor("GET /v1/status", "")?;
         serde_json::from_str(&answer).ok()
     }
 
@@ -250,12 +258,12 @@ impl Paster {
     #[track_caller]
     pub(crate) fn order(&self, command: &serde_json::Value) -> serde_json::Value {
         let answer = self
-            .ask("POST /v1/command", &command.to_string())
+            .ask_supervisor("POST /v1/command", &command.to_string())
             .expect("paster answers commands");
         serde_json::from_str(&answer).expect("JSON")
     }
 
-    fn ask(&self, request: &str, body: &str) -> Option<String> {
+    fn ask_supervisor(&self, request: &str, body: &str) -> Option<String> {
         let mut stream = UnixStream::connect(self.site().run_dir().join("control.sock")).ok()?;
         stream.set_read_timeout(Some(DEADLINE)).ok()?;
         let length = body.len();

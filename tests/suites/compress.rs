@@ -42,10 +42,7 @@ fn text() -> Vec<u8> {
 }
 
 fn ask(paster: &Paster, method: &str, path: &str, accepts: &str) -> Response {
-    paster
-        .connect()
-        .request(method, path, &[("Accept-Encoding", accepts)], b"")
-        .expect("an answer")
+    paster.ask(method, path, &[("Accept-Encoding", accepts)])
 }
 
 fn decode(response: &Response) -> Vec<u8> {

@@ -1,6 +1,8 @@
 //! What a worker is kept from, as it finds out itself (docs/isolation.md). What this machine cannot do is skipped, with a sentence.
 
-use crate::harness::confinement::{PYTHON, as_user, can_change_users, guarantees, if_it_can};
+use crate::harness::confinement::{
+    PYTHON, as_user, ask, can_change_users, confined, guarantees, if_it_can,
+};
 use crate::harness::{Paster, Site, process};
 use serde_json::{Value, json};
 use std::fs;
@@ -9,22 +11,6 @@ use std::path::Path;
 
 fn error(name: &str) -> Value {
     json!({ "error": name })
-}
-
-fn ask(paster: &Paster, target: &str) -> Value {
-    paster.get(target).json()
-}
-
-/// A confined app `home` at `/` and another, `other`, at `/other`.
-fn confined(settings: &[&str]) -> Option<Site> {
-    let site = Site::new()
-        .prisoner("home", "/")
-        .prisoner("other", "/other");
-    if_it_can(
-        settings
-            .iter()
-            .fold(site, |site, line| site.policy("home", line)),
-    )
 }
 
 // Files

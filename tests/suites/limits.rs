@@ -1,34 +1,18 @@
 //! Limits of the control group: what an app gets, what its death says, and that no group is left (docs/isolation.md). What this
 //! machine cannot do is skipped, with a sentence.
 
-use crate::harness::confinement::{PYTHON, can_change_users, groups, if_it_can, version_2};
+use crate::harness::confinement::{PYTHON, ask, can_change_users, confined, groups, version_2};
 use crate::harness::{Paster, Site, process};
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::PathBuf;
 use std::process::Command;
 
-fn ask(paster: &Paster, target: &str) -> Value {
-    paster.get(target).json()
-}
-
-/// A limited app `home` at `/` and another, `other`, at `/other`.
-fn limited(settings: &[&str]) -> Option<Site> {
-    let site = Site::new()
-        .prisoner("home", "/")
-        .prisoner("other", "/other");
-    if_it_can(
-        settings
-            .iter()
-            .fold(site, |site, line| site.policy("home", line)),
-    )
-}
-
 #[test]
 fn an_app_over_its_memory_is_killed_and_its_death_says_why() {
-    let Some(site) = limited(&["cgroup_memory = 100M", "restart_delay = 20ms"]) else {
+    let Some(site) = confined(&["cgroup_memory = 100M", "restart_delay = 20ms"]) else {
         return;
     };
     let paster = site.serve();
@@ -46,7 +30,7 @@ fn an_app_over_its_memory_is_killed_and_its_death_says_why() {
 
 #[test]
 fn a_sigkill_from_elsewhere_is_not_blamed_on_memory() {
-    let Some(site) = limited(&["cgroup_memory = 200M", "restart_delay = 20ms"]) else {
+    let Some(site) = confined(&["cgroup_memory = 200M", "restart_delay = 20ms"]) else {
         return;
     };
     let paster = site.serve();
@@ -62,7 +46,7 @@ fn a_sigkill_from_elsewhere_is_not_blamed_on_memory() {
 
 #[test]
 fn an_app_has_no_more_processes_than_it_may() {
-    let Some(site) = limited(&["cgroup_pids = 25"]) else {
+    let Some(site) = confined(&["cgroup_pids = 25"]) else {
         return;
     };
     let paster = site.serve();
@@ -77,7 +61,7 @@ fn an_app_has_no_more_processes_than_it_may() {
 
 #[test]
 fn an_app_gets_no_more_cpu_than_it_may() {
-    let Some(site) = limited(&["cgroup_cpu = 20%%"]) else {
+    let Some(site) = confined(&["cgroup_cpu = 20%%"]) else {
         return;
     };
     let paster = site.serve();
@@ -101,7 +85,7 @@ fn an_app_gets_no_more_cpu_than_it_may() {
 #[test]
 fn control_groups_go_with_the_workers() {
     let settings = ["cgroup_memory = 200M", "cgroup_pids = 50"];
-    let Some(site) = limited(&settings) else {
+    let Some(site) = confined(&settings) else {
         return;
     };
     let mut paster = site.serve();
@@ -146,7 +130,7 @@ fn control_groups_go_with_the_workers() {
 
 #[test]
 fn groups_of_a_killed_run_are_removed_and_strangers_in_them_left_alone() {
-    let Some(site) = limited(&["cgroup_pids = 50"]) else {
+    let Some(site) = confined(&["cgroup_pids = 50"]) else {
         return;
     };
     let mut paster = site.serve();

@@ -1,6 +1,5 @@
 //! `sendfile`: apps say which file it is, and the proxy sends it.
 
-use crate::harness::http::Response;
 use crate::harness::{Paster, Site};
 use std::fs::File;
 use std::io::Read;
@@ -48,12 +47,6 @@ fn named(paster: &Paster, file: &str) -> String {
     format!("/?X-Sendfile={}", paster.site().path(file).display())
 }
 
-#[track_caller]
-fn ask(paster: &Paster, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
-    let answer = paster.connect().request(method, path, headers, b"");
-    answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
-}
-
 #[test]
 fn without_the_setting_nothing_is_touched() {
     let paster = site("off").serve();
@@ -82,26 +75,26 @@ fn the_file_is_sent_with_the_fields_of_the_app() {
         assert_eq!(response.header(name), value, "{name}: {response:?}");
     }
     let tag = response.header("etag").expect("a tag").to_owned();
-    let part = ask(&paster, "GET", &ten, &[("Range", "bytes=2-3")]);
+    let part = paster.ask("GET", &ten, &[("Range", "bytes=2-3")]);
     assert_eq!((part.status, part.text().as_str()), (206, "23"));
     assert_eq!(part.header("content-range"), Some("bytes 2-3/10"));
-    let several = ask(&paster, "GET", &ten, &[("Range", "bytes=0-0,9-9")]);
+    let several = paster.ask("GET", &ten, &[("Range", "bytes=0-0,9-9")]);
     assert!(
         several
             .text()
             .contains("Content-Type: text/x-own\r\nContent-Range: bytes 9-9/10\r\n\r\n9")
     );
     for field in [("If-None-Match", tag.as_str()), ("If-Modified-Since", DATE)] {
-        let same = ask(&paster, "GET", &ten, &[field]);
+        let same = paster.ask("GET", &ten, &[field]);
         assert_eq!((same.status, same.body.len()), (304, 0), "{field:?}");
         assert!(same.header("x-sendfile").is_none());
     }
-    let head = ask(&paster, "HEAD", &ten, &[]);
+    let head = paster.ask("HEAD", &ten, &[]);
     assert_eq!(
         (head.status, head.header("content-length")),
         (200, Some("10"))
     );
-    let post = ask(&paster, "POST", &ten, &[("Range", "bytes=2-3")]);
+    let post = paster.ask("POST", &ten, &[("Range", "bytes=2-3")]);
     assert_eq!((post.status, post.text().as_str()), (200, "0123456789"));
     let page = paster.get(&format!("{ten}&status=404+Not+Found"));
     assert_eq!((page.status, page.text().as_str()), (404, "0123456789"));
@@ -115,7 +108,7 @@ fn what_the_app_says_of_the_file_counts() {
     let ten = format!("{}&ETag=W/%22mine%22", named(&paster, "private/ten.txt"));
     let response = paster.get(&ten);
     assert_eq!(response.header("etag"), Some("W/\"mine\""));
-    let status = |fields: &[(&str, &str)]| ask(&paster, "GET", &ten, fields).status;
+    let status = |fields: &[(&str, &str)]| paster.ask("GET", &ten, fields).status;
     assert_eq!(status(&[("If-None-Match", "\"mine\"")]), 304);
     assert_eq!(
         status(&[("If-Range", "W/\"mine\""), ("Range", "bytes=0-1")]),
@@ -123,9 +116,9 @@ fn what_the_app_says_of_the_file_counts() {
     );
     // One that has looked at the range itself, as Werkzeug does.
     let partial = format!("{ten}&status=206+Partial+Content&Content-Range=bytes+0-1/10");
-    let part = ask(&paster, "GET", &partial, &[("Range", "bytes=0-1")]);
+    let part = paster.ask("GET", &partial, &[("Range", "bytes=0-1")]);
     assert_eq!((part.status, part.text().as_str()), (206, "01"));
-    assert_eq!(ask(&paster, "GET", &partial, &[]).status, 200);
+    assert_eq!(paster.ask("GET", &partial, &[]).status, 200);
     let unchanged = paster.get(&format!("{ten}&status=304+Not+Modified"));
     assert_eq!(
         (unchanged.status, unchanged.header("x-sendfile")),

@@ -1,6 +1,6 @@
 //! What is answered: as the original does, and conditions, parts, smaller copies and fields of answers as docs/proxy.md says.
 
-use super::{DATE, SAME_INI, TAG, aged, ask, files};
+use super::{DATE, SAME_INI, TAG, aged, files};
 use crate::fixtures::{Undivided, site};
 use crate::harness::curl::curl;
 use crate::harness::http::{Connection, Response};
@@ -151,7 +151,7 @@ fn essence(response: &Response) -> (u16, Vec<(&'static str, Option<String>)>, St
 #[test]
 fn parts_of_a_file() {
     let paster = files().serve();
-    let part = |range: &str| ask(&paster, "GET", "/files/ten.txt", &[("Range", range)]);
+    let part = |range: &str| paster.ask("GET", "/files/ten.txt", &[("Range", range)]);
     let one = part("bytes=-3");
     assert_eq!((one.status, one.text().as_str()), (206, "789"));
     assert_eq!(one.header("content-range"), Some("bytes 7-9/10"));
@@ -180,13 +180,13 @@ fn parts_of_a_file() {
     assert_eq!(part("bytes=nonsense").status, 200);
     let with = |fields: &[(&str, &str)]| {
         let fields = [&[("Range", "bytes=0-0")], fields].concat();
-        ask(&paster, "GET", "/files/ten.txt", &fields).status
+        paster.ask("GET", "/files/ten.txt", &fields).status
     };
     assert_eq!(with(&[("If-Range", TAG)]), 206);
     assert_eq!(with(&[("If-Range", DATE)]), 206);
     assert_eq!(with(&[("If-Range", "\"other\"")]), 200);
     assert_eq!(with(&[("If-Match", "\"other\"")]), 412);
-    let head = ask(&paster, "HEAD", "/files/ten.txt", &[("Range", "bytes=0-0")]);
+    let head = paster.ask("HEAD", "/files/ten.txt", &[("Range", "bytes=0-0")]);
     assert_eq!(
         (head.status, head.header("content-length")),
         (200, Some("10"))
@@ -204,7 +204,7 @@ fn a_smaller_copy_is_sent_to_those_who_take_it() {
     .serve();
     let get = |accepted: &str| {
         let fields = [("Accept-Encoding", accepted)];
-        ask(&paster, "GET", "/files/app.js", &fields)
+        paster.ask("GET", "/files/app.js", &fields)
     };
     let plain = get("identity");
     assert_eq!(
@@ -265,12 +265,7 @@ fn what_the_site_says_of_answers_holds_for_files() {
         .policy("files", "error_pages = 404 = missing.html")
         .policy("", "compress = on")
         .serve();
-    let found = ask(
-        &paster,
-        "GET",
-        "/files/ten.txt",
-        &[("Accept-Encoding", "gzip")],
-    );
+    let found = paster.ask("GET", "/files/ten.txt", &[("Accept-Encoding", "gzip")]);
     assert_eq!(
         (found.header("x-site"), found.text().as_str()),
         (Some("ours"), "0123456789")
@@ -292,12 +287,7 @@ fn files_are_in_the_access_log() {
         .policy("", "access_log_format = json")
         .serve();
     paster.text("/files/ten.txt");
-    ask(
-        &paster,
-        "HEAD",
-        "/files/ten.txt",
-        &[("X-Request-Id", "mine")],
-    );
+    paster.ask("HEAD", "/files/ten.txt", &[("X-Request-Id", "mine")]);
     paster.get("/files/missing");
     let path = paster.site().path("log");
     let mut lines: Vec<serde_json::Value> = Vec::new();

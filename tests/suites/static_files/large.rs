@@ -1,6 +1,6 @@
 //! Files that are larger than a buffer, not in memory, or cut while they are sent.
 
-use super::{ask, files};
+use super::files;
 use crate::harness::process;
 use std::fs::File;
 
@@ -60,12 +60,7 @@ fn what_is_not_in_the_cache_of_the_kernel_is_read_from_the_disk() {
         file.sync_all().expect("our own file");
         let forget = nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED;
         nix::fcntl::posix_fadvise(&file, 0, 0, forget).expect("an advice");
-        let part = ask(
-            &paster,
-            "GET",
-            &format!("/files/{name}"),
-            &[("Range", range)],
-        );
+        let part = paster.ask("GET", &format!("/files/{name}"), &[("Range", range)]);
         assert_eq!(part.status, 206);
         assert!(
             part.text() == expected,

@@ -4,7 +4,6 @@ mod answers;
 mod large;
 mod places;
 
-use crate::harness::http::Response;
 use crate::harness::{Paster, Site};
 use std::fs::{self, File};
 use std::path::Path;
@@ -59,15 +58,6 @@ fn walk(directory: &Path) -> Vec<std::path::PathBuf> {
         }
     }
     found
-}
-
-/// One request with these fields.
-#[track_caller]
-fn ask(paster: &Paster, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
-    paster
-        .connect()
-        .request(method, path, headers, b"")
-        .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
 }
 
 /// What `paster check` says.
