@@ -1,7 +1,7 @@
 //! What can happen: the kinds of events. docs/operations.md has the same table (a test compares them).
 //!
 //! A line of the log that is such an event carries the kind as the name of its `tracing` event:
-//! `tracing::info!(name: kinds::WORKER_READY, app, slot, …, "worker ready")`; see [`super::journal`].
+//! `tracing::info!(name: kinds::WORKER_READY, %app, slot, …, "worker ready")`; see [`super::journal`].
 
 macro_rules! kinds {
     ($($constant:ident = $name:literal;)*) => {

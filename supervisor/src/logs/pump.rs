@@ -330,7 +330,7 @@ impl Reader {
             return;
         }
         let (app, stream) = (pipe.log.name(), pipe.stream.name());
-        tracing::error!(app, %error, "cannot read {stream} of a worker");
+        tracing::error!(%app, %error, "cannot read {stream} of a worker");
         self.pipes.remove(&token);
     }
 
