@@ -136,7 +136,7 @@ fn a_file_is_compressed_as_any_other_answer() {
     let long = named(&paster, "private/long.txt");
     let get = |fields: &[(&str, &str)]| {
         let all = [&[("Accept-Encoding", "gzip")], fields].concat();
-        ask(&paster, "GET", &long, &all)
+        paster.ask("GET", &long, &all)
     };
     let answer = get(&[]);
     assert_eq!(
@@ -157,14 +157,14 @@ fn a_file_is_compressed_as_any_other_answer() {
     assert_eq!((same.status, same.header("etag")), (304, Some(tag)));
     let part = get(&[("Range", "bytes=2-5")]);
     assert_eq!((part.status, part.text().as_str()), (206, "line"));
-    let plain = ask(&paster, "GET", &long, &[]);
+    let plain = paster.ask("GET", &long, &[]);
     assert_eq!(plain.header("content-encoding"), None);
     assert_eq!(plain.body.len(), line.len() * 500);
     let short = named(&paster, "private/ten.txt");
-    let short = ask(&paster, "GET", &short, &[("Accept-Encoding", "gzip")]);
+    let short = paster.ask("GET", &short, &[("Accept-Encoding", "gzip")]);
     assert_eq!(short.header("content-encoding"), None);
     let own = format!("{long}&Content-Encoding=br");
-    let own = ask(&paster, "GET", &own, &[("Accept-Encoding", "gzip")]);
+    let own = paster.ask("GET", &own, &[("Accept-Encoding", "gzip")]);
     assert_eq!(own.header("content-encoding"), Some("br"));
     assert_eq!(own.body.len(), line.len() * 500);
 }
