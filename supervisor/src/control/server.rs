@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -33,6 +33,8 @@ const MAX_BODY: usize = 64 * 1024;
 const MAX_CONNECTIONS: usize = 256;
 /// Connections at a time that follow something.
 const MAX_FOLLOWERS: usize = 32;
+/// How long a connection may be without a request, or a request without its end: whoever forgets to close must not keep others out.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long somebody who is refused may take to read that.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -85,6 +87,12 @@ pub async fn serve(
     let mut doorkeeper = Doorkeeper::default();
     let mut complaints = Complaints::default();
     loop {
+        if places.available_permits() == 0 && complaints.are_due() {
+            tracing::warn!(
+                open = MAX_CONNECTIONS,
+                "there are as many connections to the control socket as there may be; more wait"
+            );
+        }
         let place = places.clone().acquire_owned().await;
         match listener.accept().await {
             Ok((stream, _)) => match doorkeeper.admit(&stream) {
@@ -122,6 +130,8 @@ async fn connection(stream: UnixStream, server: Server) {
     });
     // A client that leaves early has changed what is wanted all the same.
     let _ = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
@@ -165,7 +175,10 @@ async fn respond(request: Request<Incoming>, server: &Server) -> Result<Response
         (&Method::GET, "/v1/status") => server.command(Command::Status).await,
         (&Method::POST, "/v1/command") => {
             let bad = |why: String| Refused::new(StatusCode::BAD_REQUEST, why);
-            let body = Limited::new(request.into_body(), MAX_BODY).collect().await;
+            let body = Limited::new(request.into_body(), MAX_BODY).collect();
+            let body = tokio::time::timeout(PATIENCE, body)
+                .await
+                .map_err(|_| bad("the command did not come in time".to_owned()))?;
             let body = body.map_err(|error| bad(error.to_string()))?.to_bytes();
             let command = serde_json::from_slice(&body)
                 .map_err(|error| bad(format!("not a command: {error}")))?;

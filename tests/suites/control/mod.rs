@@ -1,6 +1,7 @@
 //! Commands from many sides at once: each gets an answer, the answer is true, and nobody is told to come again later.
 
 mod at_once;
+mod idle;
 mod peers;
 mod scale;
 mod wait;
