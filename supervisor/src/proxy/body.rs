@@ -22,8 +22,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// What went wrong with a body on the client's side of it. hyper reports it as an error of the worker's connection; this
-/// is how the blame finds its way back.
+/// What went wrong with a body on the client's side of it. The connection to the worker ends for it without an
+/// answer; this is how the blame finds its way back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyFault {
     /// Broken chunked coding, or less than announced.

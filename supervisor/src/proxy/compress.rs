@@ -153,7 +153,7 @@ fn has_digest(headers: &HeaderMap) -> bool {
         })
 }
 
-/// As announced. hyper holds the worker to it.
+/// As announced. The worker is held to it.
 fn length(headers: &HeaderMap) -> Option<u64> {
     std::str::from_utf8(headers.get(CONTENT_LENGTH)?.as_bytes())
         .ok()?

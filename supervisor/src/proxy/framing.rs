@@ -39,7 +39,6 @@ pub(super) fn write(headers: &mut HeaderMap, length: Option<u64>, announced: Ann
         Some(length) => {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
-        // hyper would send no body at all for GET and HEAD without it.
         None => {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }

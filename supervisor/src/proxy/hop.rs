@@ -90,7 +90,7 @@ pub(super) fn ask_for_trailers(headers: &mut HeaderMap) {
 }
 
 /// Removes from a response what ends here; the framing is written anew by the connection to the client.
-/// The length stays: it is the body's, checked by the client side of hyper, unless a coding stood beside it.
+/// The length stays: it is the body's, and the worker is held to it, unless a coding stood beside it.
 pub(super) fn strip_response(headers: &mut HeaderMap) {
     let seen = Seen::of(headers);
     if seen.connection {
@@ -113,7 +113,7 @@ pub(super) fn strip_response(headers: &mut HeaderMap) {
 }
 
 /// A length that is told several times is passed on once, and one that is none not at all (RFC 9110 section 8.6). Where there is a body,
-/// hyper has refused what is ambiguous; for HEAD and 304 it looks at nothing.
+/// what is ambiguous was refused; for HEAD and 304 nobody has looked at it.
 fn keep_one_length(headers: &mut HeaderMap) {
     let mut lines = headers.get_all(CONTENT_LENGTH).iter();
     let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);

@@ -14,7 +14,7 @@
 //!
 //! `greet` comes before `serve` where clients begin with TLS or the PROXY protocol. Clients of HTTP/1.1 are hyper's, behind a `gate`; those of
 //! HTTP/2 are h2's, in `http2`, which makes a request in the shape of HTTP/1.1 of each stream. From `request` on all are the same, but for
-//! how a body comes (`arriving`) and how `interim` answers leave.
+//! how a body comes (`arriving`) and how `interim` answers leave. Workers are spoken to in `worker`.
 //! `origin` is what trusted proxies tell of a client.
 //!
 //! Apps that are files end at `files`, which is asked after `route`; large ones go past hyper (`direct`).

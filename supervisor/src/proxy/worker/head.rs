@@ -1,6 +1,6 @@
 //! Heads: a request's is written, an answer's is read (RFC 9112 sections 3 to 6).
 
-use crate::proxy::hop::has_connection_option;
+use crate::proxy::hop::{has_connection_option, tokens};
 use bytes::{Buf, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
@@ -113,7 +113,7 @@ pub(super) fn take(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head
         parts.headers.append(name, value);
     }
     buffer.advance(length);
-    let framing = framing(&mut parts, seen, method)?;
+    let framing = framing(&parts, seen, method)?;
     let keep_alive = match (parts.version == Version::HTTP_11, seen.connection) {
         (is_new, false) => is_new,
         (true, true) => !has_connection_option(&parts.headers, b"close"),
@@ -145,11 +145,7 @@ impl Seen {
     }
 }
 
-fn framing(parts: &mut Parts, seen: Seen, method: &Method) -> Result<Framing, BadHead> {
-    let length = match seen.length {
-        true => Some(length(&mut parts.headers)?),
-        false => None,
-    };
+fn framing(parts: &Parts, seen: Seen, method: &Method) -> Result<Framing, BadHead> {
     let bodiless = parts.status.is_informational()
         || matches!(
             parts.status,
@@ -158,6 +154,10 @@ fn framing(parts: &mut Parts, seen: Seen, method: &Method) -> Result<Framing, Ba
     if bodiless || *method == Method::HEAD {
         return Ok(Framing::Length(0));
     }
+    let length = match seen.length {
+        true => Some(length(&parts.headers)?),
+        false => None,
+    };
     if !seen.coding {
         return Ok(length.map_or(Framing::Close, Framing::Length));
     }
@@ -176,30 +176,17 @@ fn framing(parts: &mut Parts, seen: Seen, method: &Method) -> Result<Framing, Ba
     })
 }
 
-/// One number, however often it is said (RFC 9110 section 8.6); it stays there once.
-fn length(headers: &mut HeaderMap) -> Result<u64, BadHead> {
+/// One number, however often it is said (RFC 9110 section 8.6).
+fn length(headers: &HeaderMap) -> Result<u64, BadHead> {
     const BAD: BadHead = BadHead("Content-Length of the answer is malformed");
-    let mut all = None;
-    for line in headers.get_all(CONTENT_LENGTH) {
-        let digits = line.as_bytes();
-        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-            return Err(BAD);
-        }
-        let number = std::str::from_utf8(digits)
-            .ok()
-            .and_then(|text| text.parse().ok());
-        let number: u64 = number.ok_or(BAD)?;
-        match all {
-            None => all = Some((number, 1)),
-            Some((known, count)) if known == number => all = Some((known, count + 1)),
-            Some(_) => return Err(BadHead("the answer has two lengths")),
-        }
+    let mut told = headers.get_all(CONTENT_LENGTH).iter().flat_map(tokens);
+    let one = told.next().filter(|one| one.iter().all(u8::is_ascii_digit));
+    let one = one.ok_or(BAD)?;
+    if told.any(|other| other != one) {
+        return Err(BadHead("the answer has two lengths"));
     }
-    let (number, count) = all.ok_or(BAD)?;
-    if count > 1 {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(number));
-    }
-    Ok(number)
+    let text = std::str::from_utf8(one).ok();
+    text.and_then(|text| text.parse().ok()).ok_or(BAD)
 }
 
 #[cfg(test)]
@@ -291,14 +278,13 @@ mod tests {
     fn two_opinions_about_a_length_are_one_too_many() {
         let twice = "Content-Length: 3\r\nContent-Length: 3\r\n";
         assert_eq!(framing_of(twice), Framing::Length(3));
-        let head = head(&format!("HTTP/1.1 200 OK\r\n{twice}\r\n"));
-        assert_eq!(head.parts.headers.get_all(CONTENT_LENGTH).iter().count(), 1);
+        assert_eq!(framing_of("Content-Length: 3, 3\r\n"), Framing::Length(3));
         for bad in [
             "3\r\nContent-Length: 4",
             "",
             "+3",
             "-3",
-            "3, 3",
+            "3, 4",
             "0x3",
             "18446744073709551616",
         ] {
