@@ -7,7 +7,6 @@ use super::tunnel::Tunnel;
 use super::upload::Upload;
 use crate::proxy::body::{BodyError, RequestBody};
 use crate::proxy::exchange::Outgoing;
-use crate::proxy::limits;
 use crate::proxy::socket::Socket;
 use crate::router::message::WorkerId;
 use bytes::BytesMut;
@@ -182,11 +181,6 @@ impl WorkerConnection {
                 let taken = head::take(&mut self.buffer, method);
                 if let Some(head) = taken.map_err(io::Error::other)? {
                     return Poll::Ready(Ok(head));
-                }
-                if self.buffer.len() >= limits::BUFFER {
-                    return Poll::Ready(Err(io::Error::other(
-                        "the head of the answer is too large",
-                    )));
                 }
             }
             ready!(self.poll_more(cx, CHUNK))?;

@@ -1,6 +1,7 @@
 //! Heads: a request's is written, an answer's is read (RFC 9112 sections 3 to 6).
 
 use crate::proxy::hop::{has_connection_option, tokens};
+use crate::proxy::limits;
 use bytes::{Buf, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
@@ -80,8 +81,9 @@ pub(super) fn take(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head
         &mut fields,
     );
     let length = match parsed {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Ok(None),
+        Ok(httparse::Status::Complete(length)) if length <= limits::BUFFER => length,
+        Ok(httparse::Status::Partial) if buffer.len() < limits::BUFFER => return Ok(None),
+        Ok(_) => return Err(BadHead("the head of the answer is too large")),
         Err(httparse::Error::TooManyHeaders) => return Err(BadHead("too many fields")),
         Err(_) => return Err(BadHead("the head of the answer is malformed")),
     };
@@ -314,6 +316,24 @@ mod tests {
         }
         assert!(is_bad(&"X: 1\r\n".repeat(FIELDS + 1)));
         assert!(!is_bad(&"X: 1\r\n".repeat(FIELDS)));
+    }
+
+    #[test]
+    fn a_head_has_room_for_so_much_and_no_more() {
+        let head = |length: usize| {
+            let value = "x".repeat(length - "HTTP/1.1 200 OK\r\nX: \r\n\r\n".len());
+            format!("HTTP/1.1 200 OK\r\nX: {value}\r\n\r\n")
+        };
+        let most = head(limits::BUFFER);
+        assert!(take_all(&most, &Method::GET).unwrap().is_some());
+        assert!(take_all(&head(limits::BUFFER + 1), &Method::GET).is_err());
+        assert!(
+            take_all(&most[..limits::BUFFER - 1], &Method::GET)
+                .unwrap()
+                .is_none()
+        );
+        let endless = &head(limits::BUFFER + 9)[..limits::BUFFER];
+        assert!(take_all(endless, &Method::GET).is_err());
     }
 
     #[test]
