@@ -21,6 +21,7 @@ pub(crate) mod log;
 pub(crate) mod manager;
 pub(crate) mod paster;
 pub(crate) mod process;
+mod running;
 mod site;
 pub(crate) mod status;
 pub(crate) mod venv;
@@ -28,6 +29,7 @@ pub(crate) mod venv;
 pub(crate) use build::built;
 pub(crate) use load::Load;
 pub(crate) use paster::Paster;
+pub(crate) use running::Running;
 pub(crate) use site::Site;
 pub(crate) use status::Status;
 

@@ -4,6 +4,7 @@ use super::http::{Connection, Response};
 use super::hygiene::{self, Expected, Killed};
 use super::log::Log;
 use super::process;
+use super::running::{Running, run};
 use super::site::Site;
 use super::status::Status;
 use super::{DEADLINE, Load, poll};
@@ -226,6 +227,11 @@ impl Paster {
     pub(crate) fn command_in_background(&self, words: &[&str]) -> JoinHandle<CommandResult> {
         let command = self.command_line(words);
         std::thread::spawn(move || run(command))
+    }
+
+    /// A command that goes on, such as `logs -f`.
+    pub(crate) fn follow(&self, words: &[&str]) -> Running {
+        Running::start(self.command_line(words))
     }
 
     fn command_line(&self, words: &[&str]) -> Command {
@@ -482,33 +488,4 @@ fn announced(text: &str) -> Vec<String> {
                 .to_owned()
         })
         .collect()
-}
-
-/// Runs a command to its end, with a deadline.
-fn run(mut command: Command) -> CommandResult {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("paster was built");
-    let (stdout, stdout_reader) = Log::collect(child.stdout.take().expect("piped"));
-    let (stderr, stderr_reader) = Log::collect(child.stderr.take().expect("piped"));
-    let ended = poll(DEADLINE, || child.try_wait().expect("our own child"));
-    let Ok(status) = ended else {
-        let _ = child.kill();
-        let _ = child.wait();
-        panic!(
-            "{command:?} did not end; stdout {:?}, stderr {:?}",
-            stdout.text(),
-            stderr.text()
-        );
-    };
-    for reader in [stdout_reader, stderr_reader] {
-        let _ = reader.join();
-    }
-    CommandResult {
-        code: status.code(),
-        stdout: stdout.text(),
-        stderr: stderr.text(),
-    }
 }

@@ -1,6 +1,6 @@
 //! `paster events`: what happens, in order, for those who come late and for those who stay.
 
-use crate::harness::{Paster, Site};
+use crate::harness::{Paster, Running, Site};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
@@ -128,28 +128,17 @@ fn the_last_few_and_the_recent_ones_can_be_asked_for() {
 fn who_follows_a_paster_that_is_killed_is_told_so() {
     let mut paster = Site::new().actor("home", "/").serve();
     paster.wait_for_log("all apps are ready");
-    let followers = ["logs", "events"].map(|stream| {
-        let follower = paster.command_in_background(&[stream, "-f", "-n", "1"]);
-        (stream, follower)
-    });
-    paster.wait_for("both follow", || followers_of(&paster) == 2);
+    paster.text("/print?out=hello&err=x");
+    let followers = ["logs", "events"].map(|stream| paster.follow(&[stream, "-f", "-n", "1"]));
+    paster.wait_for("both follow", || followers.iter().all(Running::has_printed));
     paster.signal(Signal::SIGKILL);
     paster.wait_for_end();
-    for (stream, follower) in followers {
-        let result = follower.join().expect("it does not panic");
+    for follower in followers {
+        let result = follower.end();
         assert_eq!(result.code, Some(1), "{result:#?}");
         let said = "error: paster was killed, and its answer ends here\nhint: ";
-        assert!(result.stderr.starts_with(said), "{stream}: {result:#?}");
+        assert!(result.stderr.starts_with(said), "{result:#?}");
     }
-}
-
-/// Connections to the control socket that stay.
-fn followers_of(paster: &Paster) -> usize {
-    let socket = paster.site().run_dir().join("control.sock");
-    let socket = socket.display().to_string();
-    let sockets = std::fs::read_to_string("/proc/net/unix").expect("it is there");
-    let connected = |line: &&str| line.ends_with(&socket) && line.contains(" 0001 03 ");
-    sockets.lines().filter(connected).count()
 }
 
 #[test]
