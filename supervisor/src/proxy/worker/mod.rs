@@ -13,6 +13,8 @@
 
 mod answer;
 mod connection;
+#[cfg(test)]
+mod fuzz;
 mod head;
 mod socket;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::future::{Future, poll_fn};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, LocalOptions};
 
-fn run<R>(test: impl Future<Output = R>) -> R {
+pub(super) fn run<R>(test: impl Future<Output = R>) -> R {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
@@ -20,13 +20,13 @@ fn run<R>(test: impl Future<Output = R>) -> R {
     runtime.block_on(test)
 }
 
-fn pair() -> (WorkerConnection, tokio::net::UnixStream) {
+pub(super) fn pair() -> (WorkerConnection, tokio::net::UnixStream) {
     let (ours, theirs) = tokio::net::UnixStream::pair().unwrap();
     let socket = Socket::Unix(UnixStream::from_tokio(ours).unwrap());
     (WorkerConnection::new(socket, 1, 1), theirs)
 }
 
-fn request(fields: &[(&'static str, &'static str)]) -> Outgoing {
+pub(super) fn request(fields: &[(&'static str, &'static str)]) -> Outgoing {
     let mut headers = HeaderMap::new();
     for (name, value) in fields {
         headers.append(*name, HeaderValue::from_static(value));
@@ -40,7 +40,9 @@ fn request(fields: &[(&'static str, &'static str)]) -> Outgoing {
 }
 
 /// Data, number of parts that were trailers, and whether it came to its end.
-async fn read(mut answer: AnswerBody) -> (Vec<u8>, usize, Option<WorkerConnection>, bool) {
+pub(super) async fn read(
+    mut answer: AnswerBody,
+) -> (Vec<u8>, usize, Option<WorkerConnection>, bool) {
     let (mut data, mut trailers) = (Vec::new(), 0);
     loop {
         match poll_fn(|cx| answer.poll_part(cx)).await {
