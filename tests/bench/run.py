@@ -17,6 +17,7 @@ import hop
 import logs
 import streams
 import supervision
+from tools import release
 
 BENCHES = {
     "hop": hop.bench_hop, "tls": hop.bench_tls, "mounts": hop.bench_mounts, "python": hop.bench_python, "static": hop.bench_static,
@@ -34,6 +35,8 @@ def main():
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     args = parser.parse_args()
+    # Before any peer runs that would have to be stopped.
+    release("paster")
     for name in args.benches or BENCHES:
         if name not in BENCHES:
             parser.error("there is no benchmark %r" % name)
