@@ -76,7 +76,7 @@ impl Launched {
     }
 
     /// Ends the conversation here and gives what is needed to go on with it. No answer: it is at its end, and tells so by
-    /// [`News`].
+    /// [`News`](super::launch::News).
     pub fn freeze(&self) -> oneshot::Receiver<(Frozen, Descriptors)> {
         let (reply, frozen) = oneshot::channel();
         let _ = self.orders.send(Order::Freeze(reply));
