@@ -5,6 +5,7 @@
 
 use super::hop::strip_response;
 use super::limits;
+use super::worker::write_fields;
 use http::{HeaderMap, Response, StatusCode};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -150,12 +151,7 @@ impl Heads {
 fn write(bytes: &mut Vec<u8>, status: StatusCode, headers: &HeaderMap) {
     let reason = status.canonical_reason().unwrap_or("Interim");
     bytes.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
-    for (name, value) in headers {
-        bytes.extend_from_slice(name.as_str().as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value.as_bytes());
-        bytes.extend_from_slice(b"\r\n");
-    }
+    write_fields(bytes, headers);
     bytes.extend_from_slice(b"\r\n");
 }
 

@@ -59,7 +59,7 @@ pub(super) fn write(
 }
 
 /// Appends fields, each with the end of its line.
-pub(super) fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap) {
+pub(in crate::proxy) fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap) {
     for (name, value) in headers {
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b": ");

@@ -24,4 +24,5 @@ mod upload;
 
 pub(super) use answer::{AnswerBody, Part};
 pub(super) use connection::{Failed, WorkerConnection};
+pub(super) use head::write_fields;
 pub(super) use tunnel::Tunnel;
