@@ -33,7 +33,7 @@ fn documented() -> Uses {
 /// Whether nothing but tests are in this file or directory.
 fn is_test(name: &str) -> bool {
     let stem = name.trim_end_matches(".rs");
-    matches!(stem, "tests" | "testing" | "simulation")
+    matches!(stem, "tests" | "testing" | "simulation" | "fuzz")
         || stem.ends_with("_tests")
         || stem.ends_with("_fuzz")
 }
