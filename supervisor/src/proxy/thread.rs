@@ -16,7 +16,7 @@ use super::tls::Servers;
 use super::traffic::{AppTraffic, Cells};
 use crate::router::message::ListenerInfo;
 use crate::sys::heap;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Cache};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
@@ -30,7 +30,7 @@ use tokio::sync::futures::Notified;
 /// What all threads see.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) table: ArcSwap<Snapshot>,
+    pub(super) table: Arc<ArcSwap<Snapshot>>,
     pub(super) outbox: Outbox,
     pub(super) log: Option<AccessLogger>,
     /// The directories that files are served from.
@@ -63,7 +63,7 @@ impl Shared {
         max_open: usize,
     ) -> Self {
         Self {
-            table: ArcSwap::from_pointee(first),
+            table: Arc::new(ArcSwap::from_pointee(first)),
             outbox,
             log,
             roots,
@@ -132,6 +132,8 @@ pub(super) struct Thread {
     pub(super) places: Places,
     /// The table as this thread last saw it, so that a request costs no shared reference count.
     table: RefCell<Rc<Held>>,
+    /// Knows at the price of one load whether that is still the one.
+    latest: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     connections: RefCell<HashMap<u64, Arc<ConnectionState>>>,
     next_connection: Cell<u64>,
     streams: RefCell<HashMap<u64, Rc<Watched>>>,
@@ -145,7 +147,8 @@ pub(super) struct Thread {
 
 impl Thread {
     fn new(shared: Arc<Shared>, index: usize) -> Self {
-        let table = RefCell::new(Rc::new(Held(shared.table.load_full())));
+        let mut latest = Cache::new(Arc::clone(&shared.table));
+        let table = RefCell::new(Rc::new(Held(Arc::clone(latest.load()))));
         Self {
             shared,
             index,
@@ -154,6 +157,7 @@ impl Thread {
             disk: Disk::default(),
             places: Places::default(),
             table,
+            latest: RefCell::new(latest),
             connections: RefCell::default(),
             next_connection: Cell::new(0),
             streams: RefCell::default(),
@@ -168,10 +172,11 @@ impl Thread {
     /// The table in force. A request keeps the one that it got; if a worker of it was withdrawn meanwhile, the lease
     /// says so (`upstream`).
     pub(super) fn table(&self) -> Rc<Held> {
-        let current = self.shared.table.load();
+        let mut latest = self.latest.borrow_mut();
+        let current = latest.load();
         let mut mine = self.table.borrow_mut();
-        if !Arc::ptr_eq(&current, &mine.0) {
-            *mine = Rc::new(Held(Arc::clone(&current)));
+        if !Arc::ptr_eq(current, &mine.0) {
+            *mine = Rc::new(Held(Arc::clone(current)));
         }
         Rc::clone(&mine)
     }
