@@ -89,6 +89,22 @@ pub(super) fn is_host(text: &[u8]) -> bool {
     host_ok && is_port(rest)
 }
 
+/// By byte: unreserved characters and sub-delims.
+const IN_NAMES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        let is_mark = matches!(byte, b'-' | b'.' | b'_' | b'~')
+            || matches!(
+                byte,
+                b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+            );
+        table[byte as usize] = is_mark || byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    table
+};
+
 fn is_reg_name(name: &[u8]) -> bool {
     let mut bytes = name.iter();
     while let Some(&byte) = bytes.next() {
@@ -97,9 +113,7 @@ fn is_reg_name(name: &[u8]) -> bool {
                 let hex = |b: Option<&u8>| b.is_some_and(u8::is_ascii_hexdigit);
                 hex(bytes.next()) && hex(bytes.next())
             }
-            b'-' | b'.' | b'_' | b'~' => true,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => true,
-            other => other.is_ascii_alphanumeric(),
+            other => IN_NAMES[usize::from(other)],
         };
         if !fine {
             return false;
