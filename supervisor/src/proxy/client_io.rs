@@ -132,6 +132,15 @@ impl<S: ClientStream> ClientIo<S> {
         Poll::Pending
     }
 
+    /// Whether the client has gone whose request is being served; it may have sent the next one.
+    fn has_left(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let left = self.poll_hold(cx)?;
+        if self.gate.holds() > 0 {
+            self.state.wants_next();
+        }
+        Ok(left.is_ready())
+    }
+
     /// Reads into hyper's buffer, and leaves there what it may see. True at the end.
     fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
         let before = buf.filled().len();
@@ -326,6 +335,9 @@ impl<S: ClientStream> AsyncWrite for ClientIo<S> {
         }
         if this.state.interim.waits() {
             ready!(this.poll_interim(cx))?;
+        }
+        if this.gate.waits_for_an_answer(this.state.progress()) && this.has_left(cx)? {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         Pin::new(&mut this.stream).poll_flush(cx)
     }

@@ -107,6 +107,14 @@ impl Gate {
         matches!(self.stage, Stage::Between | Stage::Head(_))
     }
 
+    /// A whole request was passed on, and is not answered.
+    pub(super) fn waits_for_an_answer(&self, progress: Progress) -> bool {
+        match (&self.stage, progress) {
+            (Stage::Between, Progress::Answered(count)) => count != self.passed,
+            _ => false,
+        }
+    }
+
     /// How much is held.
     pub(super) fn holds(&self) -> usize {
         self.held.len()

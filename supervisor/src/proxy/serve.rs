@@ -278,6 +278,9 @@ async fn converse<S: ClientStream>(
     let mut connection = builder
         // Ours are `ConnectionState`'s: hyper's one timer cannot tell an idle client from a slow one.
         .header_read_timeout(None)
+        // Else hyper reads while a request is served, to see whether its client has gone, and has a new buffer for that each time.
+        // `ClientIo` looks without one.
+        .half_close(true)
         .max_buf_size(limits::BUFFER.max(limits.max_head))
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
