@@ -13,7 +13,7 @@ use super::request::Conversation;
 use super::snapshot::App;
 use super::upgrade;
 use http::header::{CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
-use http::{Response, StatusCode, Version};
+use http::{HeaderMap, Response, StatusCode, Version};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(super) struct Wishes {
 /// Passes on what a worker has answered, or begins a tunnel.
 ///
 /// # Errors
-/// The answer breaks the rules; with the worker whose it is.
+/// The answer breaks the rules.
 pub(super) fn accept_answer(
     conversation: &Conversation,
     app: &App,
@@ -36,18 +36,23 @@ pub(super) fn accept_answer(
     wishes: Wishes,
     asked: Asked,
     record: &mut Record,
-) -> Result<Response<ResponseBody>, (ProxyError, u64)> {
+) -> Result<Response<ResponseBody>, ProxyError> {
     let Answer {
         mut head,
+        seen,
         body,
         lease,
     } = answer;
-    let worker = lease.upstream().id();
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         let Some(on_upgrade) = wishes.on_upgrade.filter(|_| upgrade::agreed(&head)) else {
-            return Err((ProxyError::BadAnswer, worker));
+            return Err(ProxyError::BadAnswer);
         };
-        let answer = Answer { head, body, lease };
+        let answer = Answer {
+            head,
+            seen,
+            body,
+            lease,
+        };
         let record = record.take();
         return Ok(upgrade::tunnel(
             conversation,
@@ -57,21 +62,15 @@ pub(super) fn accept_answer(
             record,
         ));
     }
-    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
-    let known = match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        _ => false,
-    };
-    if !known {
-        return Err((ProxyError::BadAnswer, worker));
+    if seen.transfer_encoding && !is_chunked(&head.headers) {
+        return Err(ProxyError::BadAnswer);
     }
     let announced = match wishes.trailers {
         Trailers::Pass => announced_trailers(&head.headers, Peer::Trusted),
         Trailers::Drop => None,
     };
     let is_given_up = leftover::is_given_up(record, &head.headers);
-    strip_response(&mut head.headers);
+    strip_response(&mut head.headers, seen);
     if head.status == StatusCode::NO_CONTENT {
         // RFC 9110 section 8.6; hyper minds it only where there could be a body.
         head.headers.remove(CONTENT_LENGTH);
@@ -100,4 +99,13 @@ pub(super) fn accept_answer(
         Some(encoder) => ResponseBody::compressed(body, finish, encoder),
     };
     Ok(Response::from_parts(head, body))
+}
+
+/// Whether that is the only transfer coding.
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (Some(only), None) => only.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    }
 }

@@ -10,10 +10,12 @@ use super::exchange::Finish;
 use super::files::{CompressedFile, FileBody};
 use super::hop::strip_response;
 use super::limits;
+use super::seen::Seen;
 use super::spool::Spooled;
 use super::worker::{AnswerBody, Part};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -511,7 +513,9 @@ impl WorkerBody {
         Poll::Ready(match next {
             // Whether they are wanted is known by whoever encodes them.
             Some(Ok(Part::Trailers(mut trailers))) => {
-                strip_response(&mut trailers);
+                let seen = Seen::of(&trailers);
+                strip_response(&mut trailers, seen);
+                trailers.remove(CONTENT_LENGTH);
                 Some(Ok(Part::Trailers(trailers)))
             }
             Some(Ok(data)) => Some(Ok(data)),

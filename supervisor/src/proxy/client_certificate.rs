@@ -1,6 +1,7 @@
 //! What a client has proved of itself in the TLS handshake, and how workers are told: with the names and the forms that mod_ssl and nginx have.
 
 use super::rewrite::ENVIRON;
+use super::told::Told;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_encode;
 use rustls::pki_types::CertificateDer;
@@ -86,23 +87,22 @@ impl ClientCertificate {
     }
 
     /// As our Python host is told.
-    pub(super) fn tell_python(&self, headers: &mut HeaderMap) {
-        take_off(headers);
-        headers.insert(PASTER_CLIENT, self.for_python.clone());
+    pub(super) fn tell_python(&self, told: &mut Told) {
+        told.field(&PASTER_CLIENT, &self.for_python);
     }
 
-    /// As other workers are told, in place of what anybody else has said.
-    pub(super) fn tell(&self, headers: &mut HeaderMap) {
-        take_off(headers);
+    /// As other workers are told.
+    pub(super) fn tell(&self, told: &mut Told) {
         for (name, value) in &self.for_others {
-            headers.insert(name, value.clone());
+            told.field(name, value);
         }
     }
-}
 
-fn take_off(headers: &mut HeaderMap) {
-    for name in [&VERIFY, &S_DN, &I_DN, &SERIAL] {
-        headers.remove(name);
+    /// Removes what anybody else has said of it: we know.
+    pub(super) fn take_off(&self, headers: &mut HeaderMap) {
+        for name in [&VERIFY, &S_DN, &I_DN, &SERIAL] {
+            headers.remove(name);
+        }
     }
 }
 
@@ -247,12 +247,14 @@ mod tests {
         let nobody = ClientCertificate::of(None).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert(S_DN, HeaderValue::from_static("CN=admin"));
-        nobody.tell(&mut headers);
-        assert_eq!(headers.len(), 1);
-        assert_eq!(headers[VERIFY], "NONE");
-        nobody.tell_python(&mut headers);
-        assert_eq!(headers.len(), 1);
-        assert_eq!(headers[PASTER_CLIENT], "NONE");
+        nobody.take_off(&mut headers);
+        assert!(headers.is_empty());
+        let mut told = Told::default();
+        nobody.tell(&mut told);
+        nobody.tell_python(&mut told);
+        assert_eq!(told.get(&VERIFY), Some("NONE"));
+        assert_eq!(told.get(&S_DN), None);
+        assert_eq!(told.get(&PASTER_CLIENT), Some("NONE"));
     }
 
     #[test]

@@ -4,19 +4,24 @@ use super::asked::{Asked, Progress};
 use super::body::RequestBody;
 use super::connection::ConnectionState;
 use super::error::ProxyError;
+use super::incoming::Aim;
 use super::limits;
 use super::pool::{ConnectError, Wanted, connect};
 use super::queue::{Grant, Refused};
 use super::record::Record;
+use super::request::Conversation;
 use super::retry::{Failure, Next, Tries};
+use super::seen::Seen;
 use super::snapshot::App;
 use super::thread::Thread;
+use super::told::Told;
 use super::upstream::{Lease, Upstream};
 use super::worker::{self, AnswerBody, WorkerConnection};
 use crate::router::message::{FromProxy, Serving};
 use http::response::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Version};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,12 +79,15 @@ pub(super) struct Outgoing {
     pub(super) method: Method,
     pub(super) target: PathAndQuery,
     pub(super) headers: HeaderMap,
+    /// Fields of ours, behind those.
+    pub(super) told: Told,
     pub(super) body: RequestBody,
 }
 
 /// The head of an answer, with all that is held until its body has ended.
 pub(super) struct Answer {
     pub(super) head: Parts,
+    pub(super) seen: Seen,
     pub(super) body: AnswerBody,
     pub(super) lease: Lease,
 }
@@ -107,12 +115,37 @@ pub(super) struct Course<'r> {
     pub(super) informed: Option<Arc<ConnectionState>>,
 }
 
+impl<'r> Course<'r> {
+    /// Nothing was tried yet.
+    pub(super) fn new(
+        conversation: &Conversation,
+        head: &http::request::Parts,
+        aim: &Aim,
+        record: &'r mut Record,
+    ) -> Self {
+        let takes_interim = head.version >= Version::HTTP_11;
+        Self {
+            asked: Asked {
+                method: head.method.clone(),
+                target: aim.target.clone(),
+                id: None,
+                since: record.since(),
+            },
+            record,
+            tries: Tries::default(),
+            fresh: false,
+            once: false,
+            informed: takes_interim.then(|| Arc::clone(&conversation.state)),
+        }
+    }
+}
+
 /// Sends `request` over the worker of `lease`. The lease is given back unless there is an answer.
 pub(super) async fn send(
     thread: &Rc<Thread>,
     app: &App,
     lease: Lease,
-    mut request: Outgoing,
+    mut request: Box<Outgoing>,
     course: &mut Course<'_>,
 ) -> Result<Answer, Failed> {
     let upstream = lease.upstream();
@@ -134,7 +167,8 @@ pub(super) async fn send(
     };
     let connection = match thread.pool.take(upstream.id(), wanted) {
         Some(connection) => connection,
-        None => match connect(upstream).await {
+        // Boxed, for the sake of requests that find a connection.
+        None => match Box::pin(connect(upstream)).await {
             Ok(connection) => connection,
             Err(error) => {
                 not_connected(thread, upstream, error).await;
@@ -150,29 +184,35 @@ pub(super) async fn send(
     let (read, written) = connection.traffic();
     let limit = app.spec.request_timeout_ms.map(Duration::from_millis);
     let body = std::mem::replace(&mut request.body, RequestBody::Empty);
-    let answered = connection.exchange(&request, body, |status, headers| {
-        if let Some(state) = informed {
-            state.inform(status, headers);
-        }
-    });
-    let outcome = match limit {
-        None => answered.await,
-        Some(limit) => match tokio::time::timeout(limit, answered).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                let (worker, request) = (upstream.id(), asked.in_flight(Progress::Waiting));
-                let told = FromProxy::TimedOut { worker, request };
-                thread.shared.outbox.tell_if_room(told);
-                let error = ProxyError::WorkerLate;
-                return Err(Failed::Final { error, worker });
+    let outcome = {
+        let answered = connection.exchange(&request, body, |status, headers| {
+            if let Some(state) = informed {
+                state.inform(status, headers);
             }
-        },
+        });
+        let answered = pin!(answered);
+        match limit {
+            None => Ok(answered.await),
+            Some(limit) => tokio::time::timeout(limit, answered).await,
+        }
+    };
+    let Ok(outcome) = outcome else {
+        let (worker, request) = (upstream.id(), asked.in_flight(Progress::Waiting));
+        let told = FromProxy::TimedOut { worker, request };
+        thread.shared.outbox.tell_if_room(told);
+        let error = ProxyError::WorkerLate;
+        return Err(Failed::Final { error, worker });
     };
     let (connection, worker::Failed { error, body }) = match outcome {
-        Ok((head, body)) => {
+        Ok((head, seen, body)) => {
             upstream.trust();
             record.answered(head.status);
-            return Ok(Answer { head, body, lease });
+            return Ok(Answer {
+                head,
+                seen,
+                body,
+                lease,
+            });
         }
         Err(failed) => failed,
     };
@@ -217,10 +257,10 @@ pub(super) async fn send(
     }
 }
 
-fn unanswered(request: Outgoing, next: Next, worker: u64) -> Failed {
+fn unanswered(request: Box<Outgoing>, next: Next, worker: u64) -> Failed {
     match next {
         Next::GiveUp(error) => Failed::Final { error, worker },
-        Next::Again | Next::Elsewhere => Failed::Unanswered(Box::new(request)),
+        Next::Again | Next::Elsewhere => Failed::Unanswered(request),
     }
 }
 

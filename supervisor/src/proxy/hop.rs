@@ -3,6 +3,7 @@
 use super::client_certificate::X_SSL_CLIENT;
 use super::forwarded::Trust;
 use super::seen::Seen;
+use super::told::Told;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
     UPGRADE,
@@ -84,15 +85,14 @@ pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
 }
 
 /// Says to the next one that trailers are taken here.
-pub(super) fn ask_for_trailers(headers: &mut HeaderMap) {
-    headers.insert(TE, HeaderValue::from_static("trailers"));
-    headers.insert(CONNECTION, HeaderValue::from_static("te"));
+pub(super) fn ask_for_trailers(told: &mut Told) {
+    told.field(&TE, &HeaderValue::from_static("trailers"));
+    told.field(&CONNECTION, &HeaderValue::from_static("te"));
 }
 
 /// Removes from a response what ends here; the framing is written anew by the connection to the client.
 /// The length stays: it is the body's, and the worker is held to it, unless a coding stood beside it.
-pub(super) fn strip_response(headers: &mut HeaderMap) {
-    let seen = Seen::of(headers);
+pub(super) fn strip_response(headers: &mut HeaderMap, seen: Seen) {
     if seen.connection {
         for name in nominated(headers) {
             headers.remove(name);
@@ -102,34 +102,12 @@ pub(super) fn strip_response(headers: &mut HeaderMap) {
     if seen.transfer_encoding {
         headers.remove(TRANSFER_ENCODING);
         headers.remove(CONTENT_LENGTH);
-    } else if seen.content_length {
-        keep_one_length(headers);
     }
     if seen.old || seen.te || seen.trailer || seen.upgrade {
         for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &TE, &TRAILER, &UPGRADE] {
             headers.remove(name);
         }
     }
-}
-
-/// A length that is told several times is passed on once, and one that is none not at all (RFC 9110 section 8.6). Where there is a body,
-/// what is ambiguous was refused; for HEAD and 304 nobody has looked at it.
-fn keep_one_length(headers: &mut HeaderMap) {
-    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
-    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let first = lines.next().map_or(&b""[..], HeaderValue::as_bytes);
-    if lines.next().is_none() && is_number(first) {
-        return;
-    }
-    let mut told = headers.get_all(CONTENT_LENGTH).iter().flat_map(tokens);
-    let one = told.next().filter(|one| is_number(one));
-    let one = one.filter(|one| told.all(|other| other == *one));
-    let one = one.and_then(|one| HeaderValue::from_bytes(one).ok());
-    drop(told);
-    match one {
-        Some(one) => headers.insert(CONTENT_LENGTH, one),
-        None => headers.remove(CONTENT_LENGTH),
-    };
 }
 
 pub(super) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -261,26 +239,6 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_passed_on_once_and_only_if_it_is_one() {
-        for (told, passed) in [
-            (&["5"][..], Some("5")),
-            (&["5", "5"], Some("5")),
-            (&["5, 5"], Some("5")),
-            (&["5, 6"], None),
-            (&["5", "6"], None),
-            (&["+5"], None),
-            (&["five"], None),
-            (&[""], None),
-        ] {
-            let fields: Vec<_> = told.iter().map(|told| ("content-length", *told)).collect();
-            let mut headers = map(&fields);
-            strip_response(&mut headers);
-            let lengths: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
-            assert_eq!(lengths, Vec::from_iter(passed), "{told:?}");
-        }
-    }
-
-    #[test]
     fn fields_that_any_connection_line_names_do_not_pass() {
         let fields = [
             ("connection", "close, X-One"),
@@ -350,7 +308,8 @@ mod tests {
             ("set-cookie", "a=1"),
             ("set-cookie", "b=2"),
         ]);
-        strip_response(&mut headers);
+        let seen = Seen::of(&headers);
+        strip_response(&mut headers, seen);
         assert_eq!(headers.len(), 2);
         assert_eq!(headers.get_all("set-cookie").iter().count(), 2);
     }

@@ -5,6 +5,7 @@
 
 use super::hop::strip_response;
 use super::limits;
+use super::seen::Seen;
 use super::worker::write_fields;
 use http::{HeaderMap, Response, StatusCode};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -70,7 +71,8 @@ impl Interim {
             return false;
         }
         let mut headers = headers.clone();
-        strip_response(&mut headers);
+        let seen = Seen::of(&headers);
+        strip_response(&mut headers, seen);
         self.put(status, headers)
     }
 

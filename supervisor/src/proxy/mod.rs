@@ -3,10 +3,10 @@
 //! It is told *what is* by whole tables ([`crate::router::message`]) and forwards each request to one worker of one app:
 //!
 //! ```text
-//! serve ──▶ request ──▶ framing, target ──▶ route ──▶ hop, rewrite ──▶ queue ──▶ exchange ──▶ pool ──▶ worker
-//! accept    the line    refuse what is      urlmap    what a worker    wait      tries,       idle
-//!                       ambiguous                     is told          for a     deadlines    connections
-//!                                                                      lease
+//! serve ──▶ request ──▶ incoming: framing, target ──▶ route ──▶ hop, rewrite ──▶ queue ──▶ exchange ──▶ pool ──▶ worker
+//! accept    the line    refuse what is                urlmap    what a worker    wait      tries,       idle
+//!                       ambiguous                               is told          for a     deadlines    connections
+//!                                                                                lease
 //! ```
 //!
 //! What the configuration wants of answers is in `answers`: `header_rules`, then `compress` with an `encoder` for the body; `error_pages` for
@@ -51,6 +51,7 @@ mod head_scan;
 mod header_rules;
 mod hop;
 mod http2;
+mod incoming;
 mod inherited;
 mod interim;
 mod leftover;
@@ -79,6 +80,7 @@ mod suspects;
 mod target;
 mod thread;
 mod tls;
+mod told;
 mod trace;
 mod traffic;
 mod unix_stream;

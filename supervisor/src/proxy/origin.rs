@@ -1,7 +1,7 @@
 //! Where a request comes from, by the word of trusted peers: `X-Forwarded-For` and `-Proto`, or `Forwarded` (RFC 7239).
 
 use super::forwarded::Trust;
-use super::rewrite::Said;
+use super::rewrite::Forwarded;
 use std::net::{IpAddr, SocketAddr};
 
 /// What is known of a client that is not the peer itself.
@@ -17,7 +17,7 @@ pub(super) struct Origin {
 impl Origin {
     /// Of a request whose peer is trusted, and has said this. Each proxy appends whom it was asked by, so the list is walked from its
     /// end: the client is the first address that is not trusted itself, or else the first of all.
-    pub(super) fn of(said: &Said, trust: &Trust) -> Self {
+    pub(super) fn of(said: &Forwarded, trust: &Trust) -> Self {
         let mut origin = match (said.forwarded_for(), said.forwarded()) {
             (Some(list), _) => walk(list.split(',').map(|hop| (hop, None)), trust),
             (None, Some(list)) => {
@@ -158,7 +158,7 @@ mod tests {
             let name = HeaderName::from_static(name);
             headers.append(name, HeaderValue::from_static(value));
         }
-        Origin::of(&Said::take(&mut headers), &trust)
+        Origin::of(&Forwarded::take(&mut headers), &trust)
     }
 
     fn address(trusted: &[&str], fields: &[(&'static str, &'static str)]) -> Option<String> {

@@ -109,9 +109,9 @@ impl Record {
         }
     }
 
-    pub(super) fn has_id(&mut self, id: Option<&HeaderValue>) {
+    pub(super) fn has_id(&mut self, id: &HeaderValue) {
         if let Some(entry) = self.entry() {
-            entry.request_id = id.cloned();
+            entry.request_id = Some(id.clone());
         }
     }
 

@@ -1,35 +1,28 @@
 //! The straight line of a request: check, route, read ahead, wait, send, answer. Errors become responses in one place.
 
-use super::accept::{Wishes, accept_answer};
+use super::accept::accept_answer;
 use super::arriving::Arriving;
 use super::asked::Asked;
-use super::body::{BodyError, ClientBody, ReadAhead, RequestBody, ResponseBody, Trailers};
-use super::compress;
+use super::body::ResponseBody;
 use super::connection::{ConnectionState, Phase};
 use super::error::ProxyError;
 use super::exchange::{Course, Failed, Outgoing, acquire, send};
 use super::files;
-use super::framing::{self, Announced};
-use super::hop::{Peer, X_REQUEST_ID, announced_trailers, ask_for_trailers, takes_trailers};
+use super::incoming::{Aim, Incoming};
 use super::leftover;
 use super::pages::{self, Markup};
 use super::record::Record;
 use super::reply::{Failure, answered, explain, redirected, refuse, without_app};
-use super::retry::Tries;
-use super::rewrite::{Client, clean, hand_over, take_back};
+use super::rewrite::Client;
 use super::seen::Seen;
 use super::snapshot::{App, Snapshot};
-use super::spool;
 use super::suspects::Treatment;
-use super::target::{self, Target};
 use super::thread::{Held, Thread};
-use super::trace;
-use super::upgrade;
 use super::upstream::Lease;
-use crate::router::message::{Handover, ListenerInfo};
+use crate::router::message::ListenerInfo;
 use crate::router::urlmap::{Matched, Outcome, RequestTarget, path_info};
-use http::header::{CONNECTION, EXPECT, HOST, TRAILER, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -65,7 +58,14 @@ pub(super) async fn answer(
     let is_last = leftover::is_last(version, request.headers(), seen);
     let mut record = Record::start(&conversation, &request);
     let unread;
-    let mut response = match forward(&conversation, request, seen, &mut record).await {
+    let longest = thread.table().limits.max_target;
+    let checked = Incoming::check(&conversation, request, seen, longest, &mut record);
+    let outcome = match checked {
+        Ok(Some((incoming, aim))) => forward(&conversation, incoming, aim, &mut record).await,
+        Ok(None) => Ok(answered(&conversation, pages::server_options())),
+        Err(error) => Err(error.into()),
+    };
+    let mut response = match outcome {
         Ok(response) => {
             // What goes on with a worker's answer has taken it.
             record.answered_by_us(&response);
@@ -122,184 +122,80 @@ fn close_if_needed(
     }
 }
 
+/// Has a worker answer, or whoever answers in its place.
 async fn forward(
     conversation: &Conversation,
-    mut request: Request<Arriving>,
-    seen: Seen,
+    mut incoming: Box<Incoming>,
+    aim: Aim,
     record: &mut Record,
 ) -> Result<Response<ResponseBody>, Failure> {
     let thread = &conversation.thread;
-    let client = &conversation.client;
-    let mut wishes = Wishes {
-        on_upgrade: match seen.upgrade {
-            true => upgrade::wanted(&mut request),
-            false => None,
-        },
-        trailers: Trailers::Drop,
-        codings: None,
-    };
-    let (mut head, body) = request.into_parts();
-    framing::check(&head.headers, seen)?;
-    let table = thread.table();
-    let longest = table.limits.max_target;
-    let target = match target::check(
-        &head.method,
-        &head.uri,
-        head.version,
-        &mut head.headers,
-        longest,
-    )? {
-        Target::Path(target) => target,
-        Target::Server => {
-            return Ok(answered(conversation, pages::server_options()));
-        }
-    };
-    let path = path_info(target.as_str().as_bytes())
+    let path = path_info(aim.target.as_str().as_bytes())
         .map_err(|_| ProxyError::BadRequest("the path contains an encoded control character"))?;
-    let announced = Announced::by(seen);
-    if seen.te && takes_trailers(&head.headers) {
-        wishes.trailers = Trailers::Pass;
+    if let Some(response) = sent_elsewhere(conversation, &incoming.head.method, &aim) {
+        return Ok(answered(conversation, response));
     }
-    let host = head.headers.get(HOST).cloned();
+    let mut course = Course::new(conversation, &incoming.head, &aim, record);
     let mut said = None;
-    let mut trailers = None;
-    let mut outgoing = None;
-    let body = match announced {
-        Announced::No => None,
-        Announced::Yes => {
-            let body = ClientBody::new(body, Arc::clone(&conversation.state));
-            let account = body.account();
-            if head.headers.contains_key(EXPECT) {
-                account.sends_when_asked();
-            }
-            record.receives(account);
-            Some(body)
-        }
-    };
-    let mut incoming = Some(body);
-    if let Some(port) = conversation.info.greeting.redirect {
-        let host = client.host(host.as_ref());
-        let response = pages::to_https(host, port, &head.method, &target);
-        return Ok(answered(conversation, response));
-    }
-    if let Some(response) = redirected(conversation, &table, host.as_ref(), &target) {
-        return Ok(answered(conversation, response));
-    }
-    drop(table);
-    let mut written_for: Option<u64> = None;
-    let mut course = Course {
-        asked: Asked {
-            method: head.method.clone(),
-            target: target.clone(),
-            id: None,
-            since: record.since(),
-        },
-        record,
-        tries: Tries::default(),
-        fresh: false,
-        once: false,
-        informed: (head.version >= Version::HTTP_11).then(|| Arc::clone(&conversation.state)),
-    };
+    let mut outgoing: Option<Box<Outgoing>> = None;
+    let mut told_for: Option<u64> = None;
     let mut waiting_since = None;
     let mut held: Option<Lease> = None;
-    let mut conditions = None;
     loop {
         let table = thread.table();
-        let asked = RequestTarget {
-            host: Some(
-                host.as_ref()
-                    .map_or(conversation.info.server_name.as_bytes(), |h| h.as_bytes()),
-            ),
-            scheme: &conversation.info.scheme,
-            path_info: &path,
-            script_name: b"",
-        };
-        let (app, matched) = route(&table, &asked)?;
+        let (app, matched) = route(&table, &aim.to_route(conversation, &path))?;
         let failed = |error, worker| Failure {
             error,
             app: Some(Arc::clone(app)),
             worker,
         };
-        let said = said.get_or_insert_with(|| {
-            course.record.is_for(app);
-            let peer = Peer::of(client.peer, &table.trust);
-            if seen.trailer {
-                trailers = announced_trailers(&head.headers, peer);
+        let said = match &mut said {
+            Some(said) => said,
+            none => {
+                let new = incoming.clean(conversation, &table, app, course.record);
+                course.asked.id = Some(new.id.clone());
+                none.insert(new)
             }
-            let said = clean(&mut head.headers, seen, peer, &table.trust);
-            course.record.comes_from(said.origin);
-            if let Some(sampled) = app.spec.traced {
-                trace::take_part(&mut head.headers, sampled);
-            }
-            course.record.traced(&head.headers);
-            said
-        });
+        };
         // Also when it has waited, or is to be repeated: the table may know more by now.
         course.once = judge(app, &course.asked).map_err(|error| failed(error, None))?;
-        if let Some(served) = &app.spec.files {
-            refuse_early(app, said.origin.or(client.peer)).map_err(|error| failed(error, None))?;
-            course.asked.id = head.headers.get(X_REQUEST_ID).cloned();
+        if outgoing.is_none() || app.spec.files.is_some() {
+            let origin = said.origin.or(conversation.client.peer);
+            refuse_early(app, origin).map_err(|error| failed(error, None))?;
+        }
+        if let Some(files) = &app.spec.files {
+            if let Some(request) = outgoing {
+                // It was for another app.
+                incoming.head.headers = request.headers;
+            }
             let asked = files::Asked {
-                head: &head,
+                head: &incoming.head,
                 path_info: &matched.path_info,
-                target: &target,
-                host: client.host(host.as_ref()),
+                target: &aim.target,
+                host: conversation.client.host(aim.host.as_ref()),
             };
             let Course {
                 asked: request,
                 record,
                 ..
             } = course;
-            return files::answer(conversation, app, served, &asked, request, record)
+            // Boxed, for the sake of requests that go to workers.
+            let served = files::answer(conversation, app, files, &asked, request, record);
+            return Box::pin(served).await.map_err(|error| failed(error, None));
+        }
+        let mut request = match outgoing.take() {
+            Some(request) => request,
+            None => incoming
+                .outgoing(thread, app, &aim)
                 .await
-                .map_err(|error| failed(error, None));
-        }
-        if let Some(body) = incoming.take() {
-            // WSGI has none.
-            let trailers = trailers
-                .take()
-                .filter(|_| app.spec.handover != Handover::Environ);
-            refuse_early(app, said.origin.or(client.peer)).map_err(|error| failed(error, None))?;
-            let body = match body {
-                None => RequestBody::Empty,
-                Some(mut body) => {
-                    if trailers.is_some() {
-                        body.set_trailers(Trailers::Pass);
-                    }
-                    if let Some(most) = app.spec.max_body {
-                        body.set_limit(most).map_err(|error| failed(error, None))?;
-                    }
-                    let wait = if app.spec.buffering && wishes.on_upgrade.is_none() {
-                        ReadAhead::Wait
-                    } else {
-                        ReadAhead::Now
-                    };
-                    before_a_worker(thread, body, wait).await?
-                }
-            };
-            conditions = (!app.spec.sendfile.is_empty()).then(|| files::conditions(&head.headers));
-            let mut headers = std::mem::take(&mut head.headers);
-            if !app.answers.compress.codings.is_empty() {
-                wishes.codings = Some(compress::Client::by(&headers));
-            }
-            framing::write(&mut headers, body.length(), announced);
-            if let Some(trailers) = trailers.filter(|_| headers.contains_key(TRANSFER_ENCODING)) {
-                headers.insert(TRAILER, trailers);
-            }
-            course.asked.id = headers.get(X_REQUEST_ID).cloned();
-            course.record.has_id(course.asked.id.as_ref());
-            outgoing = Some(Outgoing {
-                method: head.method.clone(),
-                target: target.clone(),
-                headers,
-                body,
-            });
-        }
+                .map_err(|error| failed(error, None))?,
+        };
         let lease = match held.take().filter(|lease| app.names(lease.upstream().id())) {
             Some(lease) => lease,
             None => match acquire(thread, app, &mut waiting_since, course.record).await {
                 Ok(Some(lease)) => lease,
                 Ok(None) => {
+                    outgoing = Some(request);
                     // The control loop may be about to hand this very table to the queues.
                     tokio::task::yield_now().await;
                     continue;
@@ -310,59 +206,55 @@ async fn forward(
         let waited = waiting_since.is_some();
         if (waited || !app.names(lease.upstream().id())) && !Rc::ptr_eq(&thread.table(), &table) {
             // It waited while the table was replaced: the route may lead elsewhere now, or nowhere.
+            outgoing = Some(request);
             held = Some(lease);
             continue;
         }
-        let mut request = outgoing
-            .take()
-            .expect("put back by whoever goes on with the loop");
-        if written_for != Some(app.version) {
-            if written_for.replace(app.version).is_some() {
-                take_back(&mut request.headers);
-            }
-            request.target = hand_over(
-                &mut request.headers,
-                app.spec.handover,
-                &matched,
-                &target,
-                client,
-                said,
-            );
-            if wishes.trailers == Trailers::Pass && app.spec.handover != Handover::Environ {
-                ask_for_trailers(&mut request.headers);
-            }
-            if wishes.on_upgrade.is_some() {
-                upgrade::ask(&mut request.headers);
-            }
+        if told_for.replace(app.version) != Some(app.version) {
+            incoming.tell(conversation, app, &matched, &aim, said, &mut request);
         }
         match send(thread, app, lease, request, &mut course).await {
             Ok(answer) => {
                 acquit(thread, &table, app, &course.asked);
                 conversation.state.interim_written().await;
-                if let Some(conditions) = &conditions
+                let worker = Some(answer.lease.upstream().id());
+                let Course { asked, record, .. } = course;
+                if let Some(conditions) = &incoming.conditions
                     && files::is_named(&answer.head.headers)
                 {
-                    let worker = Some(answer.lease.upstream().id());
-                    let Course { asked, record, .. } = course;
+                    let codings = incoming.wishes.codings.map(|client| client.accepted);
                     let client = files::Client {
                         conditions,
-                        codings: wishes.codings.map(|client| client.accepted),
+                        codings,
                     };
-                    return files::send(conversation, app, answer, client, asked, record)
-                        .await
-                        .map_err(|error| failed(error, worker));
+                    let sent = files::send(conversation, app, answer, client, asked, record);
+                    return Box::pin(sent).await.map_err(|error| failed(error, worker));
                 }
-                let Course { asked, record, .. } = course;
-                return accept_answer(conversation, app, answer, wishes, asked, record)
-                    .map_err(|(error, worker)| failed(error, Some(worker)));
+                return accept_answer(conversation, app, answer, incoming.wishes, asked, record)
+                    .map_err(|error| failed(error, worker));
             }
             Err(Failed::Final { error, worker }) => return Err(failed(error, Some(worker))),
             Err(Failed::Unanswered(unanswered)) => {
-                outgoing = Some(*unanswered);
+                outgoing = Some(unanswered);
                 course.fresh = true;
             }
         }
     }
+}
+
+/// By a rule of the site, or because its listener only says where to go instead.
+fn sent_elsewhere(
+    conversation: &Conversation,
+    method: &Method,
+    aim: &Aim,
+) -> Option<Response<ResponseBody>> {
+    let (host, target) = (aim.host.as_ref(), &aim.target);
+    let Some(port) = conversation.info.greeting.redirect else {
+        let table = conversation.thread.table();
+        return redirected(conversation, &table, host, target);
+    };
+    let host = conversation.client.host(host);
+    Some(pages::to_https(host, port, method, target))
 }
 
 /// The app for a request, in one table.
@@ -375,25 +267,6 @@ fn route<'t, 'q>(
         Outcome::NotFound => Err(ProxyError::NotFound),
         Outcome::BadRequest => Err(ProxyError::BadRequest("the request target is no path")),
     }
-}
-
-/// What of the body is read before a worker is taken: all of it, or what is there.
-async fn before_a_worker(
-    thread: &Rc<Thread>,
-    body: ClientBody,
-    wait: ReadAhead,
-) -> Result<RequestBody, ProxyError> {
-    let account = body.account();
-    let read = async {
-        match (wait, body.read_ahead(wait).await?) {
-            (ReadAhead::Wait, RequestBody::Stream { first, rest }) if !rest.has_ended() => {
-                let spooled = spool::keep(*rest, first.unwrap_or_default(), thread).await?;
-                Ok(RequestBody::Spooled(Box::new(spooled)))
-            }
-            (_, read) => Ok::<_, BodyError>(read),
-        }
-    };
-    read.await.map_err(|_| ProxyError::of_body(account.fault()))
 }
 
 fn find_app<'t>(table: &'t Snapshot, name: &str) -> Result<&'t Arc<App>, ProxyError> {

@@ -8,12 +8,14 @@ use super::hop::{Peer, has_connection_option};
 use super::rewrite::{Client, clean, hand_over};
 use super::seen::Seen;
 use super::target::{self, Target};
+use super::told::Told;
 use crate::fuzz::fuzz;
 use crate::router::limits::ClientLimits;
 use crate::router::message::{Greeting, Handover, ListenerInfo};
 use crate::router::urlmap::{Matched, path_info};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use http::header::HOST;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
@@ -176,7 +178,13 @@ fn rewritten(heard: &Heard) -> Option<HeaderMap> {
         greeting: Greeting::default(),
     };
     let client = Client::new(None, None, &listener);
-    let said = clean(&mut headers, seen, Peer::Untrusted, &Trust::default());
+    let said = clean(
+        &mut headers,
+        seen,
+        Peer::Untrusted,
+        &Trust::default(),
+        &client,
+    );
     let length = heard.body.as_ref().map(|body| body.len() as u64);
     framing::write(&mut headers, length, announced);
     let matched = Matched {
@@ -185,14 +193,24 @@ fn rewritten(heard: &Heard) -> Option<HeaderMap> {
         path_info: path,
         consumed: 0,
     };
+    let mut told = Told::default();
     hand_over(
-        &mut headers,
+        &mut told,
         Handover::Strip,
         &matched,
         &target,
+        headers.get(HOST),
         &client,
         &said,
     );
+    let lines = [told.as_bytes(), b"\r\n"].concat();
+    let mut fields = [httparse::EMPTY_HEADER; 20];
+    let parsed = httparse::parse_headers(&lines, &mut fields).expect("ours are well-formed");
+    for field in parsed.unwrap().1 {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).expect("a name");
+        let value = HeaderValue::from_bytes(field.value).expect("a value");
+        headers.append(name, value);
+    }
     Some(headers)
 }
 

@@ -1,11 +1,11 @@
 //! Which of the fields that matter to us a head has: one look at each name, where a search for each field would cost more than
 //! all that is usually found.
 
-use super::hop::{KEEP_ALIVE, PROXY_CONNECTION};
-use http::HeaderMap;
+use super::hop::{KEEP_ALIVE, PROXY_CONNECTION, X_REQUEST_ID};
 use http::header::{
     ACCEPT, CONNECTION, CONTENT_LENGTH, COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
+use http::{HeaderMap, HeaderName};
 
 /// True for a field that is there, whatever its value.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,7 @@ pub(super) struct Seen {
     pub(super) cookie: bool,
     /// `Keep-Alive` or `Proxy-Connection`, of times before HTTP/1.1.
     pub(super) old: bool,
+    pub(super) request_id: bool,
     pub(super) te: bool,
     pub(super) trailer: bool,
     pub(super) transfer_encoding: bool,
@@ -25,22 +26,26 @@ pub(super) struct Seen {
 impl Seen {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut seen = Self::default();
-        for name in headers.keys() {
-            let field = match name {
-                name if name == ACCEPT => &mut seen.accept,
-                name if name == CONNECTION => &mut seen.connection,
-                name if name == CONTENT_LENGTH => &mut seen.content_length,
-                name if name == COOKIE => &mut seen.cookie,
-                name if name == KEEP_ALIVE || name == PROXY_CONNECTION => &mut seen.old,
-                name if name == TE => &mut seen.te,
-                name if name == TRAILER => &mut seen.trailer,
-                name if name == TRANSFER_ENCODING => &mut seen.transfer_encoding,
-                name if name == UPGRADE => &mut seen.upgrade,
-                _ => continue,
-            };
-            *field = true;
-        }
+        headers.keys().for_each(|name| seen.look(name));
         seen
+    }
+
+    /// A field of this name is there, too.
+    pub(super) fn look(&mut self, name: &HeaderName) {
+        let field = match name {
+            name if name == ACCEPT => &mut self.accept,
+            name if name == CONNECTION => &mut self.connection,
+            name if name == CONTENT_LENGTH => &mut self.content_length,
+            name if name == COOKIE => &mut self.cookie,
+            name if name == KEEP_ALIVE || name == PROXY_CONNECTION => &mut self.old,
+            name if name == TE => &mut self.te,
+            name if name == TRAILER => &mut self.trailer,
+            name if name == TRANSFER_ENCODING => &mut self.transfer_encoding,
+            name if name == UPGRADE => &mut self.upgrade,
+            name if name == X_REQUEST_ID => &mut self.request_id,
+            _ => return,
+        };
+        *field = true;
     }
 
     /// A body was announced, if only an empty one.

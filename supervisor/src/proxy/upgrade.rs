@@ -9,6 +9,7 @@ use super::hop::{has_connection_option, strip_response, tokens};
 use super::limits;
 use super::record::Record;
 use super::request::Conversation;
+use super::told::Told;
 use super::worker::Tunnel;
 use http::header::{CONNECTION, UPGRADE};
 use http::response::Parts;
@@ -48,10 +49,12 @@ fn is_websocket(headers: &HeaderMap) -> bool {
         && protocols.next().is_none()
 }
 
+const OPTION: HeaderValue = HeaderValue::from_static("upgrade");
+
 /// Puts back on the request what ended at this hop.
-pub(super) fn ask(headers: &mut HeaderMap) {
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(UPGRADE, WEBSOCKET);
+pub(super) fn ask(told: &mut Told) {
+    told.field(&CONNECTION, &OPTION);
+    told.field(&UPGRADE, &WEBSOCKET);
 }
 
 /// Whether a 101 says what was asked for.
@@ -67,7 +70,12 @@ pub(super) fn tunnel(
     asked: Asked,
     mut record: Record,
 ) -> Response<ResponseBody> {
-    let Answer { head, body, lease } = answer;
+    let Answer {
+        head,
+        seen,
+        body,
+        lease,
+    } = answer;
     let worker = body.into_tunnel();
     conversation.state.becomes_tunnel();
     let thread = Rc::clone(&conversation.thread);
@@ -92,8 +100,9 @@ pub(super) fn tunnel(
         drop(open);
     });
     let mut headers = head.headers;
-    strip_response(&mut headers);
-    ask(&mut headers);
+    strip_response(&mut headers, seen);
+    headers.insert(CONNECTION, OPTION);
+    headers.insert(UPGRADE, WEBSOCKET);
     let mut answer = Response::new(ResponseBody::Empty);
     *answer.status_mut() = head.status;
     *answer.headers_mut() = headers;

@@ -85,7 +85,6 @@ pub(super) async fn answer(
     record: &mut Record,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let thread = &conversation.thread;
-    record.has_id(request.id.as_ref());
     let root = directory(thread, &files.root).await?;
     let accepted = Accepted::by(&asked.head.headers);
     let answer = match path::wanted(asked.path_info) {

@@ -82,6 +82,7 @@ pub(in crate::proxy) async fn send(
     let thread = &conversation.thread;
     let Answer {
         mut head,
+        seen,
         body,
         lease,
     } = answer;
@@ -98,7 +99,7 @@ pub(in crate::proxy) async fn send(
         true => rest.await,
         false => drop(tokio::task::spawn_local(rest)),
     }
-    strip_response(&mut head.headers);
+    strip_response(&mut head.headers, seen);
     let named = name(&mut head.headers);
     let mut response = Response::new(());
     *response.status_mut() = head.status;

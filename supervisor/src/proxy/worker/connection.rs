@@ -7,6 +7,7 @@ use super::tunnel::Tunnel;
 use super::upload::Upload;
 use crate::proxy::body::{BodyError, RequestBody};
 use crate::proxy::exchange::Outgoing;
+use crate::proxy::seen::Seen;
 use crate::proxy::socket::Socket;
 use crate::router::message::WorkerId;
 use bytes::BytesMut;
@@ -113,9 +114,9 @@ impl WorkerConnection {
         request: &Outgoing,
         body: RequestBody,
         mut interim: impl FnMut(StatusCode, &HeaderMap),
-    ) -> Result<(Parts, AnswerBody), (Self, Failed)> {
+    ) -> Result<(Parts, Seen, AnswerBody), (Self, Failed)> {
         let mut out = std::mem::take(&mut self.out);
-        head::write(&mut out, &request.method, &request.target, &request.headers);
+        head::write(&mut out, request);
         let mut upload = Some(Upload::new(out, &request.headers, body));
         let head = std::future::poll_fn(|cx| {
             if let Some(begun) = &mut upload
@@ -151,10 +152,11 @@ impl WorkerConnection {
                 }
                 let Head {
                     parts,
+                    seen,
                     framing,
                     keep_alive,
                 } = head;
-                Ok((parts, AnswerBody::new(self, framing, keep_alive)))
+                Ok((parts, seen, AnswerBody::new(self, framing, keep_alive)))
             }
             Err(error) => {
                 let body = upload.as_mut().and_then(Upload::take_body);

@@ -93,7 +93,7 @@ fn ours(bytes: &[u8], step: usize) -> Heard {
 async fn hear(connection: WorkerConnection) -> Heard {
     let request = request(&[]);
     let asked = connection.exchange(&request, RequestBody::Empty, |_, _| {});
-    let (head, body) = asked.await.ok()?;
+    let (head, _, body) = asked.await.ok()?;
     let (data, _, _, ended) = read(body).await;
     ended.then(|| (head.status.as_u16(), data))
 }

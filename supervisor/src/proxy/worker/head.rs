@@ -1,21 +1,18 @@
 //! Heads: a request's is written, an answer's is read (RFC 9112 sections 3 to 6).
 
+use crate::proxy::exchange::Outgoing;
 use crate::proxy::hop::{has_connection_option, tokens};
 use crate::proxy::limits;
+use crate::proxy::seen::Seen;
 use bytes::{Buf, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 use std::mem::MaybeUninit;
 
 /// Fields of an answer, at most.
 const FIELDS: usize = 100;
-
-/// Fields that there is room for at least. On the client's side hyper reads the next request into the map that an answer was
-/// in, and that should have room for what we add to a request.
-const ROOM: usize = 12;
 
 /// What is no head of an answer.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +23,7 @@ pub(super) struct BadHead(&'static str);
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) parts: Parts,
+    pub(super) seen: Seen,
     pub(super) framing: Framing,
     /// The connection can carry another request after it.
     pub(super) keep_alive: bool,
@@ -41,20 +39,17 @@ pub(super) enum Framing {
 }
 
 /// Appends the head of a request.
-pub(super) fn write(
-    out: &mut Vec<u8>,
-    method: &Method,
-    target: &PathAndQuery,
-    headers: &HeaderMap,
-) {
-    out.extend_from_slice(method.as_str().as_bytes());
+pub(super) fn write(out: &mut Vec<u8>, request: &Outgoing) {
+    let target = request.target.as_str();
+    out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b' ');
-    if target.as_str().starts_with('?') {
+    if target.starts_with('?') {
         out.push(b'/');
     }
-    out.extend_from_slice(target.as_str().as_bytes());
+    out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    write_fields(out, headers);
+    write_fields(out, &request.headers);
+    out.extend_from_slice(request.told.as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -88,7 +83,8 @@ pub(super) fn take(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head
         Err(_) => return Err(BadHead("the head of the answer is malformed")),
     };
     let (mut parts, ()) = Response::new(()).into_parts();
-    if response.version == Some(0) {
+    let is_new = response.version != Some(0);
+    if !is_new {
         parts.version = Version::HTTP_10;
     }
     let status = response.code.map(StatusCode::from_u16);
@@ -103,7 +99,7 @@ pub(super) fn take(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head
     {
         parts.extensions.insert(reason);
     }
-    parts.headers = HeaderMap::with_capacity(response.headers.len().max(ROOM));
+    parts.headers = HeaderMap::with_capacity(response.headers.len());
     let mut seen = Seen::default();
     for field in response.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes());
@@ -111,56 +107,50 @@ pub(super) fn take(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head
         let (Ok(name), Ok(value)) = (name, value) else {
             return Err(BadHead("a field of the answer is malformed"));
         };
+        if is_new && name == CONNECTION && value.as_bytes().eq_ignore_ascii_case(b"keep-alive") {
+            // As it is anyway (RFC 9112 section 9.3), and many say so.
+            continue;
+        }
         seen.look(&name);
         parts.headers.append(name, value);
     }
     buffer.advance(length);
-    let framing = framing(&parts, seen, method)?;
-    let keep_alive = match (parts.version == Version::HTTP_11, seen.connection) {
+    let framing = framing(&mut parts, seen, method)?;
+    let keep_alive = match (is_new, seen.connection) {
         (is_new, false) => is_new,
         (true, true) => !has_connection_option(&parts.headers, b"close"),
         (false, true) => has_connection_option(&parts.headers, b"keep-alive"),
     };
     Ok(Some(Head {
         parts,
+        seen,
         framing,
         keep_alive,
     }))
 }
 
-/// Which of the fields that matter here were there.
-#[derive(Debug, Default, Clone, Copy)]
-struct Seen {
-    connection: bool,
-    length: bool,
-    coding: bool,
-}
-
-impl Seen {
-    fn look(&mut self, name: &HeaderName) {
-        match name {
-            name if name == CONNECTION => self.connection = true,
-            name if name == CONTENT_LENGTH => self.length = true,
-            name if name == TRANSFER_ENCODING => self.coding = true,
-            _ => {}
-        }
-    }
-}
-
-fn framing(parts: &Parts, seen: Seen, method: &Method) -> Result<Framing, BadHead> {
+fn framing(parts: &mut Parts, seen: Seen, method: &Method) -> Result<Framing, BadHead> {
     let bodiless = parts.status.is_informational()
         || matches!(
             parts.status,
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
         );
-    if bodiless || *method == Method::HEAD {
-        return Ok(Framing::Length(0));
-    }
-    let length = match seen.length {
-        true => Some(length(&parts.headers)?),
+    let length = match seen.content_length {
+        true => one_length(&mut parts.headers),
         false => None,
     };
-    if !seen.coding {
+    if bodiless || *method == Method::HEAD {
+        if length.is_none() {
+            parts.headers.remove(CONTENT_LENGTH);
+        }
+        return Ok(Framing::Length(0));
+    }
+    if seen.content_length && length.is_none() {
+        return Err(BadHead(
+            "Content-Length of the answer is malformed, or said in two ways",
+        ));
+    }
+    if !seen.transfer_encoding {
         return Ok(length.map_or(Framing::Close, Framing::Length));
     }
     if parts.version == Version::HTTP_10 {
@@ -178,22 +168,36 @@ fn framing(parts: &Parts, seen: Seen, method: &Method) -> Result<Framing, BadHea
     })
 }
 
-/// One number, however often it is said (RFC 9110 section 8.6).
-fn length(headers: &HeaderMap) -> Result<u64, BadHead> {
-    const BAD: BadHead = BadHead("Content-Length of the answer is malformed");
-    let mut told = headers.get_all(CONTENT_LENGTH).iter().flat_map(tokens);
-    let one = told.next().filter(|one| one.iter().all(u8::is_ascii_digit));
-    let one = one.ok_or(BAD)?;
-    if told.any(|other| other != one) {
-        return Err(BadHead("the answer has two lengths"));
+/// The length that is announced. However often it was said, it is there once then (RFC 9110 section 8.6). None: it is no number, or
+/// there are two.
+fn one_length(headers: &mut HeaderMap) -> Option<u64> {
+    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
+    let first = lines.next()?;
+    if let (Some(length), None) = (number(first.as_bytes()), lines.next()) {
+        return Some(length);
     }
-    let text = std::str::from_utf8(one).ok();
-    text.and_then(|text| text.parse().ok()).ok_or(BAD)
+    let mut told = headers.get_all(CONTENT_LENGTH).iter().flat_map(tokens);
+    let one = told.next()?;
+    let length = number(one).filter(|_| told.all(|other| other == one))?;
+    let one = HeaderValue::from_bytes(one).ok()?;
+    drop(told);
+    headers.insert(CONTENT_LENGTH, one);
+    Some(length)
+}
+
+/// `parse` would take a sign.
+fn number(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::body::RequestBody;
+    use crate::proxy::told::Told;
+    use http::uri::PathAndQuery;
 
     fn take_all(bytes: &str, method: &Method) -> Result<Option<Head>, BadHead> {
         take(&mut BytesMut::from(bytes), method)
@@ -217,16 +221,20 @@ mod tests {
         headers.insert("host", HeaderValue::from_static("a"));
         headers.append("x", HeaderValue::from_static("1"));
         headers.append("x", HeaderValue::from_static("2"));
+        let mut told = Told::default();
+        told.field(&CONNECTION, &HeaderValue::from_static("te"));
+        let request = Outgoing {
+            method: Method::GET,
+            target: PathAndQuery::from_static("?a=b"),
+            headers,
+            told,
+            body: RequestBody::Empty,
+        };
         let mut out = Vec::new();
-        write(
-            &mut out,
-            &Method::GET,
-            &PathAndQuery::from_static("?a=b"),
-            &headers,
-        );
+        write(&mut out, &request);
         assert_eq!(
             out,
-            b"GET /?a=b HTTP/1.1\r\nhost: a\r\nx: 1\r\nx: 2\r\n\r\n"
+            b"GET /?a=b HTTP/1.1\r\nhost: a\r\nx: 1\r\nx: 2\r\nconnection: te\r\n\r\n"
         );
     }
 
@@ -294,6 +302,36 @@ mod tests {
         }
         let old = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert!(take_all(old, &Method::GET).is_err());
+    }
+
+    #[test]
+    fn a_length_is_there_once_and_only_if_it_is_one() {
+        for (said, kept) in [
+            (&["5"][..], Some("5")),
+            (&["5", "5"], Some("5")),
+            (&["5, 5"], Some("5")),
+            (&["5, 6"], None),
+            (&["5", "6"], None),
+            (&["+5"], None),
+            (&["five"], None),
+            (&[""], None),
+        ] {
+            let fields: String = said
+                .iter()
+                .map(|said| format!("Content-Length: {said}\r\n"))
+                .collect();
+            let answer = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+            let head = take_all(&answer, &Method::HEAD).unwrap().unwrap();
+            let lengths: Vec<_> = head.parts.headers.get_all(CONTENT_LENGTH).iter().collect();
+            assert_eq!(lengths, Vec::from_iter(kept), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn what_goes_without_saying_is_not_kept() {
+        let head = head("HTTP/1.1 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 0\r\n\r\n");
+        assert!(head.keep_alive && !head.seen.connection);
+        assert!(!head.parts.headers.contains_key(CONNECTION));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::{AnswerBody, Part, WorkerConnection};
 use crate::proxy::body::RequestBody;
 use crate::proxy::exchange::Outgoing;
 use crate::proxy::socket::Socket;
+use crate::proxy::told::Told;
 use crate::proxy::unix_stream::UnixStream;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -35,6 +36,7 @@ pub(super) fn request(fields: &[(&'static str, &'static str)]) -> Outgoing {
         method: Method::PUT,
         target: PathAndQuery::from_static("/x"),
         headers,
+        told: Told::default(),
         body: RequestBody::Empty,
     }
 }
@@ -64,7 +66,7 @@ fn answered(bytes: &'static str, closes: bool) -> (String, usize, bool, bool) {
         }
         let request = request(&[]);
         let asked = connection.exchange(&request, RequestBody::Empty, |_, _| {});
-        let Ok((_, body)) = asked.await else {
+        let Ok((_, _, body)) = asked.await else {
             panic!("there is an answer");
         };
         let (data, trailers, connection, ended) = read(body).await;
@@ -112,7 +114,7 @@ fn a_connection_carries_one_request_after_the_other() {
             let asked = connection.exchange(&request, RequestBody::Empty, |status, _| {
                 told.push(status.as_u16());
             });
-            let Ok((_, mut body)) = asked.await else {
+            let Ok((_, _, mut body)) = asked.await else {
                 panic!("there is an answer");
             };
             assert_eq!(body.take_whole().unwrap(), "ok");
@@ -137,7 +139,7 @@ fn a_body_that_the_worker_does_not_read_waits_for_nobody() {
         worker.write_all(answer).await.unwrap();
         let request = request(&[("content-length", "4194304")]);
         let asked = connection.exchange(&request, RequestBody::Whole(large), |_, _| {});
-        let Ok((head, body)) = asked.await else {
+        let Ok((head, _, body)) = asked.await else {
             panic!("there is an answer");
         };
         assert_eq!(head.status, 413);
