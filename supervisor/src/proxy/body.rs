@@ -59,6 +59,10 @@ pub(super) struct Account {
     is_open: Cell<bool>,
     /// The client sends it when it is told to (100 Continue).
     is_asked_for: Cell<bool>,
+    /// Whoever reads it waits for the client.
+    is_due: Cell<bool>,
+    /// When the client was last waited for, in milliseconds of the process clock.
+    was_due: Cell<u64>,
     /// What nobody has read.
     rest: RefCell<Option<Arriving>>,
 }
@@ -90,6 +94,24 @@ impl Account {
     /// The client still waits to be told that it may send it.
     pub(super) fn is_waited_for(&self) -> bool {
         self.is_asked_for.get() && self.received.get() == 0
+    }
+
+    fn is_due(&self) {
+        self.is_due.set(true);
+    }
+
+    fn has_come(&self) {
+        if self.is_due.replace(false) {
+            self.was_due.set(super::clock::now_ms());
+        }
+    }
+
+    /// For how many milliseconds nobody has waited for the client.
+    pub(super) fn quiet_for(&self, now: u64) -> u64 {
+        match self.is_due.get() {
+            true => 0,
+            false => now.saturating_sub(self.was_due.get()),
+        }
     }
 
     /// What was not read, if nobody reads it any more and nothing is wrong with it.
@@ -179,6 +201,12 @@ impl ClientBody {
         self.state.set_body_open(false);
     }
 
+    /// The client is not waited for any more.
+    fn has_come(&self) {
+        self.account.has_come();
+        self.state.body_progress();
+    }
+
     fn fail(&mut self, fault: BodyFault) -> BodyError {
         self.account.blame(fault);
         BodyError("the client did not send its body")
@@ -194,6 +222,7 @@ impl ClientBody {
         };
         match Pin::new(&mut *incoming).poll_frame(cx) {
             Poll::Pending => {
+                self.account.is_due();
                 self.state.body_wanted(cx.waker());
                 if self.state.body_is_late() {
                     return Poll::Ready(Some(Err(self.fail(BodyFault::Late))));
@@ -202,7 +231,7 @@ impl ClientBody {
             }
             Poll::Ready(Some(Ok(frame))) => {
                 let is_last = incoming.is_end_stream();
-                self.state.body_progress();
+                self.has_come();
                 match frame.into_data() {
                     Ok(data) => {
                         let Some(room) = self.room.checked_sub(data.len() as u64) else {
@@ -226,11 +255,11 @@ impl ClientBody {
                 }
             }
             Poll::Ready(Some(Err(_))) => {
-                self.state.body_progress();
+                self.has_come();
                 Poll::Ready(Some(Err(self.fail(BodyFault::Broken))))
             }
             Poll::Ready(None) => {
-                self.state.body_progress();
+                self.has_come();
                 self.end();
                 Poll::Ready(None)
             }

@@ -1,7 +1,7 @@
 //! One request, one worker, one answer: leases, tries, deadlines.
 
 use super::asked::{Asked, Progress};
-use super::body::RequestBody;
+use super::body::{Account, RequestBody};
 use super::connection::ConnectionState;
 use super::error::ProxyError;
 use super::incoming::Aim;
@@ -21,7 +21,7 @@ use crate::router::message::{FromProxy, Serving};
 use http::response::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Version};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,11 +192,11 @@ pub(super) async fn send(
         });
         let answered = pin!(answered);
         match limit {
-            None => Ok(answered.await),
-            Some(limit) => tokio::time::timeout(limit, answered).await,
+            None => Some(answered.await),
+            Some(limit) => in_time(limit, account.as_deref(), answered).await,
         }
     };
-    let Ok(outcome) = outcome else {
+    let Some(outcome) = outcome else {
         let (worker, request) = (upstream.id(), asked.in_flight(Progress::Waiting));
         let told = FromProxy::TimedOut { worker, request };
         thread.shared.outbox.tell_if_room(told);
@@ -254,6 +254,24 @@ pub(super) async fn send(
             error: ProxyError::WorkerGone,
             worker: upstream.id(),
         }),
+    }
+}
+
+/// None if there is no answer for `limit`, not counting the time in which the client was waited for: a slow client is no
+/// fault of the worker's.
+async fn in_time<T>(
+    limit: Duration,
+    body: Option<&Account>,
+    mut answered: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
+    let mut left = limit;
+    loop {
+        if let Ok(outcome) = tokio::time::timeout(left, answered.as_mut()).await {
+            return Some(outcome);
+        }
+        let now = super::clock::now_ms();
+        let quiet = Duration::from_millis(body.map_or(u64::MAX, |body| body.quiet_for(now)));
+        left = limit.checked_sub(quiet).filter(|left| !left.is_zero())?;
     }
 }
 

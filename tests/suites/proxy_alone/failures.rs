@@ -140,6 +140,38 @@ fn a_request_over_its_time_is_answered_then() {
 }
 
 #[test]
+fn a_client_that_sends_slowly_is_no_worker_that_hangs() {
+    const LIMIT: Duration = Duration::from_millis(200);
+    let backend = Backend::new(|mut peer| {
+        while let Some(request) = peer.request() {
+            if request.head.contains("/hang") {
+                return peer.wait_closed();
+            }
+            let _ = peer.answer("ok");
+        }
+    });
+    let mut app = app(vec![worker(1, backend.path())]);
+    app.request_timeout_ms = Some(LIMIT.as_millis() as u64);
+    let front = Front::start(site(app));
+    let mut client = Client::new(&front);
+    let head = |target| format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\n");
+    client.write(head("/"));
+    for _ in 0..10 {
+        std::thread::sleep(LIMIT / 4);
+        client.write("x");
+    }
+    std::thread::sleep(3 * LIMIT);
+    client.write("xx");
+    assert_eq!(client.answer().unwrap().status, 200);
+    assert!(!front.has_said(|m| matches!(m, FromProxy::TimedOut { .. })));
+    // From the last byte on it is the worker's time.
+    client.write(head("/hang"));
+    client.write("twelve bytes");
+    assert_eq!(client.answer().unwrap().status, 504);
+    front.wait_for("timed out", |m| matches!(m, FromProxy::TimedOut { .. }));
+}
+
+#[test]
 fn the_clients_broken_body_is_not_the_workers_fault() {
     let backend = Backend::new(|mut peer| {
         peer.head();
