@@ -356,7 +356,8 @@ impl Drop for Finish {
     }
 }
 
-/// Puts a connection into the pool, at once or when the rest of its request is written, which its worker has not waited for.
+/// Puts a connection into the pool, at once or when the rest of its request is written, which its worker has not waited for. It is
+/// closed if that does not go on.
 pub(super) fn keep(thread: &Rc<Thread>, mut connection: WorkerConnection, now: u64) {
     if connection.is_done() {
         thread.pool.put(connection, now);
@@ -364,8 +365,14 @@ pub(super) fn keep(thread: &Rc<Thread>, mut connection: WorkerConnection, now: u
     }
     let thread = Rc::clone(thread);
     tokio::task::spawn_local(async move {
-        if connection.done().await {
-            thread.pool.put(connection, super::clock::now_ms());
+        loop {
+            let before = connection.traffic();
+            match tokio::time::timeout(limits::LINGER, connection.done()).await {
+                Ok(true) => return thread.pool.put(connection, super::clock::now_ms()),
+                Err(_) if connection.traffic() != before => {}
+                // The worker reads no more of it, or the client sends no more.
+                Ok(false) | Err(_) => return,
+            }
         }
     });
 }

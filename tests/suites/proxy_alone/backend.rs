@@ -1,6 +1,8 @@
 //! Workers made of threads: each connection is given to a closure that may do as badly as it likes.
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -132,6 +134,16 @@ impl Peer {
     /// Waits until the proxy closes the connection.
     pub(crate) fn wait_closed(&mut self) {
         let _ = io::copy(&mut self.reader, &mut io::sink());
+    }
+
+    /// The same without reading what comes before.
+    pub(crate) fn wait_closed_unread(&mut self) {
+        // Nothing but the end (or an error, which is one) is waited for.
+        let mut end = [PollFd::new(
+            self.reader.get_ref().as_fd(),
+            PollFlags::empty(),
+        )];
+        let _ = poll(&mut end, PollTimeout::NONE);
     }
 }
 

@@ -337,3 +337,23 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
         assert_eq!(client.answer().map(|answer| answer.status), Some(413));
     }
 }
+
+#[test]
+fn a_worker_that_answers_and_reads_no_more_is_let_go_in_the_end() {
+    let gone = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&gone);
+    let backend = Backend::new(move |mut peer| {
+        peer.head();
+        let _ = peer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno");
+        peer.wait_closed_unread();
+        count.fetch_add(1, Ordering::SeqCst);
+    });
+    let front = Front::start(site(app(vec![worker(1, backend.path())])));
+    let mut client = Client::new(&front);
+    client.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n");
+    // More than the worker's socket holds.
+    let _ = client.reader.get_mut().write_all(&[b'x'; 1_000_000]);
+    assert_eq!(client.answer().map(|answer| answer.status), Some(401));
+    drop(client);
+    eventually("it is let go", || gone.load(Ordering::SeqCst) == 1);
+}
