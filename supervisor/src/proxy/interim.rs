@@ -7,6 +7,7 @@ use super::hop::strip_response;
 use super::limits;
 use super::seen::Seen;
 use super::worker::write_fields;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, StatusCode};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -73,6 +74,8 @@ impl Interim {
         let mut headers = headers.clone();
         let seen = Seen::of(&headers);
         strip_response(&mut headers, seen);
+        // It has no body (RFC 9110 section 8.6).
+        headers.remove(CONTENT_LENGTH);
         self.put(status, headers)
     }
 

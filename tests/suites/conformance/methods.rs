@@ -71,6 +71,10 @@ pub(super) const CASES: &[Case] = &[
         .replied(Reply::Bytes(b"HTTP/1.1 103 Early Hints\r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-A: 1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
         .says(&["x-a: 1\r\n"])
         .never_says(&["x-hop"]),
+    passes("informational-without-a-length", "8.6", GET)
+        .replied(Reply::Bytes(b"HTTP/1.1 103 Early Hints\r\nContent-Length: 7\r\nX-A: 1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+        .says(&["x-a: 1\r\n"])
+        .never_says(&["content-length: 7"]),
     passes("informational-not-to-old-clients", "15.2", b"GET /{id} HTTP/1.0\r\nHost: a\r\n\r\n")
         .then(super::case::After::Closed)
         .replied(Reply::Bytes(b"HTTP/1.1 103 Early Hints\r\nX-A: 1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
