@@ -14,6 +14,7 @@ use super::worker::Tunnel;
 use http::header::{CONNECTION, UPGRADE};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
+use http_body::Body;
 use hyper_util::rt::TokioIo;
 use std::cell::Cell;
 use std::io;
@@ -30,7 +31,9 @@ pub(super) fn wanted(request: &mut Request<Arriving>) -> Option<ClientEnd> {
     let asks = matches!(request.version(), Version::HTTP_11 | Version::HTTP_2)
         && request.method() == Method::GET
         && is_websocket(request.headers())
-        && has_connection_option(request.headers(), b"upgrade");
+        && has_connection_option(request.headers(), b"upgrade")
+        // Else what is left of it when the worker agrees is the body's, or the tunnel's: nobody knows.
+        && request.body().is_end_stream();
     if !asks {
         return None;
     }

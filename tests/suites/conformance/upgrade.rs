@@ -32,6 +32,17 @@ pub(super) const CASES: &[Case] = &[
         .never_says(&["canary"]),
     passes("upgrade-not-nominated", "9110 7.8", b"GET /{id} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n").never_arrives(&["upgrade: "]),
     passes("upgrade-by-post", "6455 4.1", b"POST /{id} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nContent-Length: 3\r\n\r\nabc").never_arrives(&["upgrade: "]),
+    // Nobody knows whether a tunnel begins behind the body or in it.
+    passes("websocket-with-a-body", "9110 7.8", b"GET /{id} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nContent-Length: 3\r\n\r\nabc")
+        .arrives(&["\r\n\r\nabc"])
+        .never_arrives(&["upgrade: "])
+        .or(&[&[400]]),
+    passes("websocket-with-an-empty-body", "9110 7.8", b"GET /{id} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nContent-Length: 0\r\n\r\n")
+        .replied(AGREED)
+        .answered(&[101])
+        .then(After::Closed)
+        .arrives(&["upgrade: websocket"])
+        .says(&["hello from the tunnel"]),
     passes("upgrade-list", "9110 7.8", b"GET /{id} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n").never_arrives(&["upgrade: h2c"]),
     passes("agreed-to-something-else", "9110 15.2.2", ASK)
         .replied(Reply::Last(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\ncanary"))
