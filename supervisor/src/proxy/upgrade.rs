@@ -21,7 +21,10 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
@@ -82,16 +85,17 @@ pub(super) fn tunnel(
     let worker = body.into_tunnel();
     conversation.state.becomes_tunnel();
     let thread = Rc::clone(&conversation.thread);
+    let write_timeout = Duration::from_millis(thread.table().limits.write_timeout_ms);
     let open = thread.open_tunnel();
     tokio::task::spawn_local(async move {
         let lost = || asked.lost_by(lease.upstream(), Progress::Answering);
         let carried = match client {
             ClientEnd::Http1(client) => match client.await {
-                Ok(client) => Some(copy(TokioIo::new(client), worker, lost).await),
+                Ok(client) => Some(copy(TokioIo::new(client), worker, write_timeout, lost).await),
                 Err(_) => None,
             },
             ClientEnd::Http2(client) => match client.await {
-                Ok(client) => Some(copy(client, worker, lost).await),
+                Ok(client) => Some(copy(client, worker, write_timeout, lost).await),
                 Err(_) => None,
             },
         };
@@ -112,58 +116,103 @@ pub(super) fn tunnel(
     answer
 }
 
-/// Copies until both directions have ended, one fails, or nothing has moved for [`limits::TUNNEL_IDLE`]. Bytes from
+/// Copies until both directions have ended, one fails, or [nobody is to be waited for](Carried::is_over) any more. Bytes from
 /// the client and from the worker. `lost` is called when the worker is the first to end.
 async fn copy<C: AsyncRead + AsyncWrite + Unpin>(
     client: C,
     worker: Tunnel,
+    write_timeout: Duration,
     lost: impl Fn(),
 ) -> (u64, u64) {
-    let moved = Rc::new(Cell::new((0, 0)));
+    let carried = Carried::default();
     let ended = Cell::new(false);
     let mut client = Counted {
         io: client,
-        moved: Rc::clone(&moved),
-        from_client: true,
+        side: Side::Client,
+        carried: &carried,
         on_end: || ended.set(true),
     };
     let mut worker = Counted {
         io: worker,
-        moved: Rc::clone(&moved),
-        from_client: false,
+        side: Side::Worker,
+        carried: &carried,
         on_end: || {
             if !ended.replace(true) {
                 lost();
             }
         },
     };
-    let watch = async {
-        let mut seen = moved.get();
-        loop {
-            tokio::time::sleep(limits::TUNNEL_IDLE).await;
-            if moved.get() == seen {
-                return;
-            }
-            seen = moved.get();
-        }
-    };
     tokio::select! {
         _ = copy_bidirectional(&mut client, &mut worker) => {}
-        () = watch => {}
+        () = carried.is_over(write_timeout) => {}
     }
-    moved.get()
+    let moved = carried.moved.get();
+    (moved.from_client, moved.from_worker)
 }
 
-/// Counts what is read.
-struct Counted<I, F> {
+/// What is known of a tunnel.
+#[derive(Debug, Default)]
+struct Carried {
+    moved: Cell<Moved>,
+    /// Since when the client has no room for more.
+    full_since: Cell<Option<Instant>>,
+    /// The client has been told that the worker has ended.
+    told: Notify,
+}
+
+/// Bytes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Moved {
+    from_client: u64,
+    from_worker: u64,
+}
+
+impl Carried {
+    /// Waits until nothing has moved for [`limits::TUNNEL_IDLE`], or for [`limits::LINGER`] after the worker has ended; or the client
+    /// has taken nothing for `write_timeout`, whatever it sends.
+    async fn is_over(&self, write_timeout: Duration) {
+        let mut idle = limits::TUNNEL_IDLE;
+        let mut seen = self.moved.get();
+        let mut since = Instant::now();
+        loop {
+            let told = tokio::time::timeout(idle.min(write_timeout), self.told.notified()).await;
+            if told.is_ok() {
+                idle = limits::LINGER;
+            }
+            let moved = self.moved.get();
+            if moved != seen || told.is_ok() {
+                (seen, since) = (moved, Instant::now());
+            }
+            let is_stuck = |full: Instant| full.elapsed() >= write_timeout;
+            if since.elapsed() >= idle || self.full_since.get().is_some_and(is_stuck) {
+                return;
+            }
+        }
+    }
+
+    fn move_by(&self, change: impl FnOnce(&mut Moved)) {
+        let mut moved = self.moved.get();
+        change(&mut moved);
+        self.moved.set(moved);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Worker,
+}
+
+/// One end of a tunnel, which counts.
+struct Counted<'c, I, F> {
     io: I,
-    moved: Rc<Cell<(u64, u64)>>,
-    from_client: bool,
+    side: Side,
+    carried: &'c Carried,
     /// Called when nothing more can be read.
     on_end: F,
 }
 
-impl<I: AsyncRead + Unpin, F: Fn() + Unpin> AsyncRead for Counted<I, F> {
+impl<I: AsyncRead + Unpin, F: Fn() + Unpin> AsyncRead for Counted<'_, I, F> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -181,23 +230,30 @@ impl<I: AsyncRead + Unpin, F: Fn() + Unpin> AsyncRead for Counted<I, F> {
         if ended {
             (this.on_end)();
         }
-        let (down, up) = this.moved.get();
-        this.moved.set(if this.from_client {
-            (down + more, up)
-        } else {
-            (down, up + more)
+        this.carried.move_by(|moved| match this.side {
+            Side::Client => moved.from_client += more,
+            Side::Worker => moved.from_worker += more,
         });
         result
     }
 }
 
-impl<I: AsyncWrite + Unpin, F: Unpin> AsyncWrite for Counted<I, F> {
+impl<I: AsyncWrite + Unpin, F: Unpin> AsyncWrite for Counted<'_, I, F> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, data)
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.io).poll_write(cx, data);
+        if this.side == Side::Client {
+            let since = &this.carried.full_since;
+            since.set(match result {
+                Poll::Pending => Some(since.get().unwrap_or_else(Instant::now)),
+                Poll::Ready(_) => None,
+            });
+        }
+        result
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -205,6 +261,11 @@ impl<I: AsyncWrite + Unpin, F: Unpin> AsyncWrite for Counted<I, F> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.io).poll_shutdown(cx);
+        if this.side == Side::Client && result.is_ready() {
+            this.carried.told.notify_one();
+        }
+        result
     }
 }

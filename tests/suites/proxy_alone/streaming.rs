@@ -2,8 +2,10 @@
 
 use crate::backend::Backend;
 use crate::client::Client;
-use crate::front::{Front, app, site, worker};
+use crate::front::{Front, app, eventually, site, worker};
 use std::io::{BufRead, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const SIZE: usize = 50 << 20;
 /// What a debug build may use at most, however large the bodies are.
@@ -148,4 +150,50 @@ fn a_refused_upgrade_is_a_plain_answer() {
     client.write(HANDSHAKE);
     assert_eq!(client.answer().unwrap().text(), "no");
     assert_eq!(client.get("/").text(), "no");
+}
+
+#[test]
+fn a_client_that_does_not_let_go_of_an_ended_websocket_holds_no_place() {
+    let backend = Backend::new(|mut peer| {
+        if !peer.head().unwrap().contains("upgrade") {
+            return drop(peer.answer("ok"));
+        }
+        let agreed = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nbye";
+        peer.write(agreed.as_bytes()).unwrap();
+    });
+    let mut one = worker(1, backend.path());
+    one.max_in_flight = 1;
+    let front = Front::start(site(app(vec![one])));
+    let mut client = Client::new(&front);
+    client.write(HANDSHAKE);
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 101"));
+    let mut last = Vec::new();
+    client.reader.read_to_end(&mut last).unwrap();
+    assert_eq!(last, b"bye");
+    assert_eq!(Client::new(&front).get("/").status, 200);
+}
+
+#[test]
+fn a_websocket_whose_client_does_not_read_ends() {
+    let gone = Arc::new(AtomicBool::new(false));
+    let ended = Arc::clone(&gone);
+    let backend = Backend::new(move |mut peer| {
+        peer.head();
+        let agreed =
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        peer.write(agreed.as_bytes()).unwrap();
+        while peer.write(&[b'x'; 65536]).is_ok() {}
+        ended.store(true, Ordering::SeqCst);
+    });
+    let mut table = site(app(vec![worker(1, backend.path())]));
+    table.limits.write_timeout_ms = 300;
+    let front = Front::start(table);
+    let mut client = Client::new(&front);
+    client.write(HANDSHAKE);
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 101"));
+    // It says something now and then, all the same.
+    eventually("the worker is let go", || {
+        let _ = client.reader.get_mut().write_all(b"x");
+        gone.load(Ordering::SeqCst)
+    });
 }
