@@ -369,9 +369,11 @@ pub(super) fn keep(thread: &Rc<Thread>, mut connection: WorkerConnection, now: u
             let before = connection.traffic();
             match tokio::time::timeout(limits::LINGER, connection.done()).await {
                 Ok(true) => return thread.pool.put(connection, super::clock::now_ms()),
+                Ok(false) => return,
                 Err(_) if connection.traffic() != before => {}
-                // The worker reads no more of it, or the client sends no more.
-                Ok(false) | Err(_) => return,
+                // The worker reads no more of it, or the client sends no more. What still comes is thrown away, for as long again.
+                Err(_) if connection.stop() => {}
+                Err(_) => return,
             }
         }
     });

@@ -357,3 +357,22 @@ fn a_worker_that_answers_and_reads_no_more_is_let_go_in_the_end() {
     drop(client);
     eventually("it is let go", || gone.load(Ordering::SeqCst) == 1);
 }
+
+#[test]
+fn a_worker_that_answers_and_is_gone_does_not_take_the_client_along() {
+    let backend = Backend::new(|mut peer| {
+        peer.head();
+        let _ = peer.answer("early");
+    });
+    let front = Front::start(site(app(vec![worker(1, backend.path())])));
+    let mut client = Client::new(&front);
+    let half = [b'x'; 50_000];
+    for _ in 0..5 {
+        client.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+        client.write(half);
+        let answer = client.answer().unwrap();
+        assert_eq!(answer.text(), "early");
+        assert_eq!(answer.field("connection"), None);
+        client.write(half);
+    }
+}

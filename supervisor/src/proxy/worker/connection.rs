@@ -216,20 +216,30 @@ impl WorkerConnection {
             .is_none_or(|upload| upload.0.is_finished())
     }
 
-    /// The answer has ended: waits until all of the request is written. False if the connection is of no use then, or before.
+    /// The answer has ended: waits until all of the request is written, or thrown away because nobody takes it: its client does not
+    /// know that. False if the connection is of no use then.
     pub(in crate::proxy) async fn done(&mut self) -> bool {
         std::future::poll_fn(|cx| {
-            let Some(upload) = &mut self.upload else {
-                return Poll::Ready(true);
-            };
-            if self.socket.poll_disturbed(cx).is_ready() {
-                return Poll::Ready(false);
+            if let Some(upload) = &mut self.upload {
+                if !self.socket.is_deaf() && self.socket.poll_disturbed(cx).is_ready() {
+                    self.socket.close();
+                }
+                let ended = ready!(Pin::new(&mut upload.0).poll(cx));
+                self.upload = None;
+                if !matches!(ended, Ok(Ok(()))) {
+                    return Poll::Ready(false);
+                }
             }
-            let ended = ready!(Pin::new(&mut upload.0).poll(cx));
-            self.upload = None;
-            Poll::Ready(matches!(ended, Ok(Ok(()))))
+            Poll::Ready(!self.socket.is_deaf())
         })
         .await
+    }
+
+    /// Nothing more of the request is for the worker. False if that was said before.
+    pub(in crate::proxy) fn stop(&mut self) -> bool {
+        let first = !self.socket.is_deaf();
+        self.socket.close();
+        first
     }
 
     /// From here on it is no HTTP.
