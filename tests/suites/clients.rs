@@ -381,18 +381,24 @@ fn an_early_answer_says_so_where_it_ends_the_connection() {
 
 #[test]
 fn the_early_answer_of_a_worker_that_closes_says_that_the_connection_ends() {
-    let refuses = |stream: &mut TcpStream| {
-        let answer = b"HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig";
-        let _ = stream.write_all(answer);
-        let _ = stream.shutdown(std::net::Shutdown::Both);
-    };
-    let paster = front(backend(refuses), "");
-    for (framing, close) in [("Content-Length: 100", Some("close")), ("X: none", None)] {
-        let mut connection = paster.connect();
-        let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
-        connection.send(head.as_bytes()).expect("it reads");
-        let early = connection.response_to("POST").expect("an answer");
-        assert_eq!((early.status, early.header("connection")), (413, close));
+    for answer in [
+        "HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig",
+        "HTTP/1.0 413 No\r\nContent-Length: 3\r\n\r\nbig",
+        "HTTP/1.1 413 No\r\n\r\nbig",
+    ] {
+        let refuses = |stream: &mut TcpStream| {
+            let _ = stream.write_all(answer.as_bytes());
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        };
+        let paster = front(backend(refuses), "");
+        for (framing, close) in [("Content-Length: 100", Some("close")), ("X: none", None)] {
+            let mut connection = paster.connect();
+            let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+            connection.send(head.as_bytes()).expect("it reads");
+            let early = connection.response_to("POST").expect("an answer");
+            let told = (early.status, early.header("connection"));
+            assert_eq!(told, (413, close), "{answer:?}");
+        }
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn accept_answer(
         Trailers::Pass => announced_trailers(&head.headers, Peer::Trusted),
         Trailers::Drop => None,
     };
-    let is_given_up = leftover::is_given_up(record, &head.headers);
+    let is_given_up = leftover::is_given_up(record, &body);
     strip_response(&mut head.headers, seen);
     if head.status == StatusCode::NO_CONTENT {
         // RFC 9110 section 8.6; hyper minds it only where there could be a body.

@@ -11,6 +11,7 @@ use super::hop::has_connection_option;
 use super::limits;
 use super::record::Record;
 use super::seen::Seen;
+use super::worker::AnswerBody;
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body::Body;
@@ -37,8 +38,8 @@ pub(super) fn settle(
 }
 
 /// Whether a worker that has answered takes no more of the request, which has not come as a whole.
-pub(super) fn is_given_up(record: &Record, answer: &HeaderMap) -> bool {
-    record.unread().is_some() && has_connection_option(answer, b"close")
+pub(super) fn is_given_up(record: &Record, answer: &AnswerBody) -> bool {
+    !answer.keeps_alive() && record.unread().is_some()
 }
 
 /// Says that the connection ends with this answer. A stream of HTTP/2 ends alone, and by itself.

@@ -61,6 +61,11 @@ impl AnswerBody {
         }
     }
 
+    /// Its connection can carry another request when it has ended as announced.
+    pub(in crate::proxy) fn keeps_alive(&self) -> bool {
+        self.keep_alive
+    }
+
     /// Nothing comes any more.
     pub(in crate::proxy) fn has_ended(&self) -> bool {
         matches!(self.rest, Rest::Length(0) | Rest::Nothing)
