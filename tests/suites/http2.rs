@@ -107,6 +107,41 @@ fn a_body_of_unknown_length_arrives_whole() {
 }
 
 #[test]
+fn uploads_that_wait_for_a_worker_do_not_hold_up_the_one_that_has_it() {
+    const EACH: usize = 1_000_000;
+    let policy = "[isolate:environ]\nthreads = 1\nrequest_buffering = off\nqueue_timeout = 5s";
+    let paster = tls::site("", policy).serve();
+    run(async {
+        let connection = Connection::open(paster.address()).await;
+        let upload = || {
+            let requests = connection.requests.clone();
+            async move {
+                let mut requests = requests.ready().await.expect("room");
+                let request = Request::post("https://a.example/").body(()).expect("valid");
+                let (response, mut stream) = requests.send_request(request, false).expect("sent");
+                let mut left = EACH;
+                while left > 0 {
+                    stream.reserve_capacity(left.min(16_000));
+                    let room = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await;
+                    let room = room.expect("it is open").expect("no reset");
+                    left -= room;
+                    let data = Bytes::from(vec![b'x'; room]);
+                    stream.send_data(data, left == 0).expect("sent");
+                }
+                let answer = response.await.expect("an answer");
+                let answer = body(answer).await.expect("whole");
+                assert_eq!(told(&answer)["body"], EACH);
+            }
+        };
+        // What all of them may send ahead is more than there is room for.
+        let all: Vec<_> = (0..12).map(|_| tokio::spawn(upload())).collect();
+        for one in all {
+            one.await.expect("it was answered");
+        }
+    });
+}
+
+#[test]
 fn crumbs_of_cookies_are_joined_and_hosts_must_agree() {
     let paster = plain();
     run(async {

@@ -96,6 +96,7 @@ async fn converse<S: ClientStream>(
     let silent = until_silent(pings, heard, limits::PING_INTERVAL, limits::PING_TIMEOUT);
     let mut silent = pin!(silent);
     let mut goodbye = false;
+    let mut window = limits::CONNECTION_WINDOW;
     std::future::poll_fn(|cx| {
         state.remember(cx.waker());
         if state.take_finish() {
@@ -112,6 +113,10 @@ async fn converse<S: ClientStream>(
         if silent.as_mut().poll(cx).is_ready() {
             tracing::debug!("the client does not answer a PING");
             return Poll::Ready(Ok(()));
+        }
+        if streams.window() != window {
+            window = streams.window();
+            connection.set_target_window_size(window);
         }
         loop {
             match pin!(connection.accept()).poll(cx) {

@@ -1,5 +1,6 @@
 //! The body of a request that comes on a stream. The client may send more when somebody has taken what it has sent.
 
+use super::streams::{Sending, Streams};
 use crate::proxy::body::BodyError;
 use crate::proxy::connection::ConnectionState;
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -17,8 +19,8 @@ pub(in crate::proxy) struct RequestStream {
     stream: RecvStream,
     /// Bytes that are still to come, where their number is known. h2 sees to it that it is right.
     left: Option<u64>,
-    /// What is left are trailers, or nothing.
-    data_ended: bool,
+    /// None: what is left are trailers, or nothing.
+    sending: Option<Sending>,
     /// The client waits for 100 Continue (RFC 9110 section 10.1.1), which is said here when the body is wanted.
     waits: Option<Arc<ConnectionState>>,
 }
@@ -29,6 +31,7 @@ impl RequestStream {
         stream: RecvStream,
         headers: &HeaderMap,
         state: &Arc<ConnectionState>,
+        streams: &Rc<Streams>,
     ) -> Self {
         let ended = stream.is_end_stream();
         let waits = !ended && expects_to_be_asked(headers);
@@ -38,14 +41,14 @@ impl RequestStream {
                 false => announced(headers),
             },
             stream,
-            data_ended: false,
+            sending: (!ended).then(|| streams.receive()),
             waits: waits.then(|| Arc::clone(state)),
         }
     }
 
     /// For what is no body.
-    pub(super) fn into_stream(self) -> RecvStream {
-        self.stream
+    pub(super) fn into_stream(self) -> (RecvStream, Option<Sending>) {
+        (self.stream, self.sending)
     }
 }
 
@@ -60,7 +63,7 @@ impl Body for RequestStream {
         let this = self.get_mut();
         // A client that has reset the stream was not done with the body, whatever its code says.
         const BROKEN: BodyError = BodyError("the client has taken its request back");
-        if !this.data_ended {
+        if this.sending.is_some() {
             match this.stream.poll_data(cx) {
                 Poll::Ready(Some(Ok(data))) => {
                     this.waits = None;
@@ -70,7 +73,7 @@ impl Body for RequestStream {
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(BROKEN))),
-                Poll::Ready(None) => this.data_ended = true,
+                Poll::Ready(None) => this.sending = None,
                 Poll::Pending => {
                     if let Some(state) = this.waits.take() {
                         state.ask_to_continue();

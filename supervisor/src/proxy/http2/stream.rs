@@ -2,7 +2,7 @@
 
 use super::receive::RequestStream;
 use super::send::{self, Asked, Pump};
-use super::streams::{Running, Streams, Unanswered};
+use super::streams::{Running, Sending, Streams, Unanswered};
 use super::translate::{self, Kind};
 use super::tunnel::Tunnel;
 use super::watch::OpenStream;
@@ -39,7 +39,7 @@ pub(super) async fn serve(
     let markup = Markup::accepted(request.headers());
     let conversation = streams.conversation(open.state());
     let mut upgrade = None;
-    let mut response = match prepare(request, &conversation, markup) {
+    let mut response = match prepare(request, &conversation, &streams, markup) {
         Err(refusal) => *refusal,
         Ok((request, wanted)) => {
             upgrade = wanted;
@@ -113,10 +113,11 @@ type Prepared = (Request<Arriving>, Option<Upgrade>);
 fn prepare(
     request: Request<RecvStream>,
     conversation: &Conversation,
+    streams: &Rc<Streams>,
     markup: Markup,
 ) -> Result<Prepared, Box<Response<ResponseBody>>> {
     let (head, stream) = request.into_parts();
-    let body = RequestStream::new(stream, &head.headers, &conversation.state);
+    let body = RequestStream::new(stream, &head.headers, &conversation.state, streams);
     let mut request = Request::from_parts(head, body);
     let max_fields = conversation.thread.table().limits.max_fields;
     match translate::request(&mut request, max_fields) {
@@ -157,7 +158,7 @@ fn refuse<B>(
 
 /// What is there for a tunnel.
 struct Upgrade {
-    stream: RecvStream,
+    stream: (RecvStream, Option<Sending>),
     opened: oneshot::Sender<Tunnel>,
 }
 

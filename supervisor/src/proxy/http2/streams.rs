@@ -21,6 +21,8 @@ pub(super) struct Streams {
     info: Rc<ListenerInfo>,
     thread: Rc<Thread>,
     open: Cell<usize>,
+    /// Streams on which a request body is still to come.
+    sending: Cell<u32>,
     /// Streams whose client takes nothing of what it has asked for; they hold no worker any more.
     stuck: Cell<usize>,
     /// Requests that the client has taken back, less those that it has waited for.
@@ -42,6 +44,7 @@ impl Streams {
             info,
             thread,
             open: Cell::new(0),
+            sending: Cell::new(0),
             stuck: Cell::new(0),
             cancelled: Cell::new(0),
         });
@@ -69,6 +72,26 @@ impl Streams {
             self.state.enter(Phase::Busy);
         }
         Running(Rc::clone(self))
+    }
+
+    /// A request body begins.
+    pub(super) fn receive(self: &Rc<Self>) -> Sending {
+        self.change_sending(|sending| sending + 1);
+        Sending(Rc::clone(self))
+    }
+
+    /// What the client may send ahead on all streams: so much that those whose requests wait for a worker, and are not read,
+    /// cannot keep it from the others. Whoever waits may wait for them.
+    pub(super) fn window(&self) -> u32 {
+        limits::CONNECTION_WINDOW.max((self.sending.get() + 1) * limits::STREAM_WINDOW)
+    }
+
+    fn change_sending(&self, change: impl FnOnce(u32) -> u32) {
+        let before = self.window();
+        self.sending.set(change(self.sending.get()));
+        if self.window() != before {
+            self.state.wake();
+        }
     }
 
     /// Whether the client's connection takes nothing more at the moment.
@@ -123,6 +146,16 @@ impl Drop for Running {
         } else {
             streams.close_if_all_are_stuck();
         }
+    }
+}
+
+/// A request body that is still to come, for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Sending(Rc<Streams>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.change_sending(|sending| sending - 1);
     }
 }
 

@@ -1,6 +1,6 @@
 //! A WebSocket on a stream (RFC 8441): what the client sends and what it is sent, as bytes.
 
-use super::streams::Running;
+use super::streams::{Running, Sending};
 use crate::proxy::limits;
 use bytes::{Buf, Bytes};
 use h2::{RecvStream, SendStream};
@@ -22,18 +22,22 @@ pub(in crate::proxy) struct Tunnel {
     read: Bytes,
     /// The last frame was sent.
     shut: bool,
-    /// The connection is not idle while it is there.
-    _running: Running,
+    /// The connection is not idle while it is there, and has room for what the client sends.
+    _counted: (Running, Option<Sending>),
 }
 
 impl Tunnel {
-    pub(super) fn new(up: RecvStream, down: SendStream<Bytes>, running: Running) -> Self {
+    pub(super) fn new(
+        (up, sending): (RecvStream, Option<Sending>),
+        down: SendStream<Bytes>,
+        running: Running,
+    ) -> Self {
         Self {
             up,
             down,
             read: Bytes::new(),
             shut: false,
-            _running: running,
+            _counted: (running, sending),
         }
     }
 }
