@@ -139,11 +139,17 @@ impl Peer {
     /// The same without reading what comes before.
     pub(crate) fn wait_closed_unread(&mut self) {
         // Nothing but the end (or an error, which is one) is waited for.
-        let mut end = [PollFd::new(
-            self.reader.get_ref().as_fd(),
-            PollFlags::empty(),
-        )];
-        let _ = poll(&mut end, PollTimeout::NONE);
+        self.wait(PollFlags::empty());
+    }
+
+    /// Waits for a request, and does not read it.
+    pub(crate) fn wait_unread(&mut self) {
+        self.wait(PollFlags::POLLIN);
+    }
+
+    fn wait(&mut self, events: PollFlags) {
+        let mut events = [PollFd::new(self.reader.get_ref().as_fd(), events)];
+        let _ = poll(&mut events, PollTimeout::NONE);
     }
 }
 

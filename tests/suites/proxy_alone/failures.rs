@@ -97,6 +97,22 @@ fn a_response_that_breaks_off_does_not_look_whole() {
 }
 
 #[test]
+fn an_answer_without_a_length_that_ends_with_a_reset_does_not_look_whole() {
+    // Its end is that of the connection: what a worker has not read makes it a reset.
+    let backend = Backend::new(|mut peer| {
+        peer.wait_unread();
+        let _ = peer.write(b"HTTP/1.1 200 OK\r\n\r\nabc");
+    });
+    let front = Front::start(site(app(vec![worker(1, backend.path())])));
+    let mut client = Client::new(&front);
+    client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.answer().is_none());
+    let mut old = Client::new(&front);
+    old.write("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    assert!(old.answer().is_none());
+}
+
+#[test]
 fn a_worker_that_closes_after_each_answer_costs_no_request() {
     let backend = Backend::new(|mut peer| {
         if peer.request().is_some() {
