@@ -5,7 +5,7 @@
 
 use super::repeats;
 use super::report::CrashReport;
-use crate::sys::statedir;
+use crate::sys::{rundir, statedir};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -239,10 +239,7 @@ fn file_name(app: &str) -> String {
     if name.len() <= LONGEST {
         return name;
     }
-    // FNV-1a, 64 bits.
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = rundir::hash(name.as_bytes());
     format!("{}-{hash:016x}", &name[..LONGEST])
 }
 

@@ -6,6 +6,12 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Whoever asks who holds a file ([`holder`]) has it locked for a moment: a lock that lasts is that of a holder.
+const ASKED: Duration = Duration::from_millis(100);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Our own pid file. Dropping it removes the file.
 #[derive(Debug)]
@@ -41,6 +47,7 @@ impl PidFile {
             path: path.to_path_buf(),
             error,
         };
+        let is_held = Instant::now() + ASKED;
         loop {
             let mut file = File::options()
                 .read(true)
@@ -51,6 +58,10 @@ impl PidFile {
                 .map_err(io)?;
             match file.try_lock() {
                 Ok(()) => {}
+                Err(TryLockError::WouldBlock) if Instant::now() < is_held => {
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => {
                     let (path, pid) = (path.to_path_buf(), content(&mut file));
                     return Err(PidFileError::Taken { path, pid });
@@ -106,8 +117,9 @@ pub fn holder(path: &Path) -> io::Result<Holder> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holder::Nobody),
         file => file?,
     };
+    let lock = file.try_lock_shared();
     let pid = content(&mut file);
-    match file.try_lock_shared() {
+    match lock {
         Ok(()) => Ok(Holder::Gone(pid)),
         Err(TryLockError::WouldBlock) => match pid.parse() {
             Ok(pid) => Ok(Holder::Alive(pid)),
@@ -162,6 +174,24 @@ mod tests {
         );
         drop(PidFile::create(&path).expect("stale"));
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn whoever_asks_who_holds_it_is_not_taken_for_its_holder() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = &dir.path().join("paster.pid");
+        let is_over = &std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _ = holder(path);
+                }
+            });
+            let created: Result<Vec<()>, PidFileError> =
+                (0..500).map(|_| PidFile::create(path).map(drop)).collect();
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            created.expect("nobody else holds it");
+        });
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! The runtime directory: private, one for each configuration file, locked for the life of a supervisor.
 
-use std::fs::{self, File, Permissions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use super::pidfile::{self, Holder, PidFile, PidFileError};
+use std::fs::{self, Permissions};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Longest path of a unix socket (unix(7): `sun_path` has 108 bytes with the final NUL).
 pub const MAX_SOCKET_PATH: usize = 107;
+
+/// The file in it that holds our pid, locked.
+const LOCK: &str = "lock";
 
 /// Where the runtime directory of `config` is: `given`, else `$RUNTIME_DIRECTORY`, else a directory named
 /// after the file below `$XDG_RUNTIME_DIR/paster`, `/run/paster` (root) or `/tmp/paster-UID`.
@@ -67,7 +71,7 @@ pub fn hash(bytes: &[u8]) -> u64 {
 pub struct RunDir {
     path: PathBuf,
     /// Held for life; its end releases the lock however this process ends.
-    lock: File,
+    lock: PidFile,
 }
 
 /// Why a runtime directory cannot be used.
@@ -86,14 +90,11 @@ pub enum RunDirError {
 /// The pid of the paster that holds the directory `path`, if one does.
 pub fn holder(path: &Path) -> Option<String> {
     // A directory of ours, so nobody else has put anything in the place of the lock.
-    let mut lock = File::open(path.join("lock")).ok()?;
-    match lock.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = lock.read_to_string(&mut pid);
-            Some(pid.trim().to_owned())
-        }
-        _ => None,
+    match pidfile::holder(&path.join(LOCK)) {
+        Ok(Holder::Alive(pid)) => Some(pid.to_string()),
+        // Locked, and not written yet.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(String::new()),
+        Ok(Holder::Nobody | Holder::Gone(_)) | Err(_) => None,
     }
 }
 
@@ -152,6 +153,59 @@ fn make_parent(path: &Path) -> Result<(), RunDirError> {
     Ok(())
 }
 
+/// The lock of a directory that is ours and that there is, whoever removes it while we look.
+fn make_and_lock(path: &Path) -> Result<PidFile, RunDirError> {
+    let own = || path.to_path_buf();
+    loop {
+        make_parent(path)?;
+        make_private(path)?;
+        match PidFile::create(&path.join(LOCK)) {
+            Ok(lock) => return Ok(lock),
+            Err(PidFileError::Taken { pid, .. }) => {
+                return Err(RunDirError::Running { pid, path: own() });
+            }
+            // Who has held it until now removes the directory as the last thing.
+            Err(PidFileError::Io { error, path: lock })
+                if error.kind() == io::ErrorKind::NotFound && !lock.is_symlink() => {}
+            Err(PidFileError::Io { error, .. }) => {
+                return Err(RunDirError::Io { path: own(), error });
+            }
+        }
+    }
+}
+
+/// Makes the directory (0700), or sees that the one that is there is ours.
+fn make_private(path: &Path) -> Result<(), RunDirError> {
+    let io = |error| RunDirError::Io {
+        path: path.to_path_buf(),
+        error,
+    };
+    let is_anothers = |m: fs::Metadata| m.uid() != 0;
+    if nix::unistd::geteuid().is_root() && fs::symlink_metadata(path).is_ok_and(is_anothers) {
+        // What `--user` has left to somebody else is empty; anything else stays.
+        let _ = fs::remove_dir(path);
+    }
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),
+        _ => {}
+    }
+    let metadata = match fs::symlink_metadata(path) {
+        // Removed just now: who locks it sees that.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata.map_err(io)?,
+    };
+    if !metadata.is_dir() {
+        return Err(io(io::ErrorKind::NotADirectory.into()));
+    }
+    if metadata.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(RunDirError::Foreign {
+            path: path.to_path_buf(),
+            owner: metadata.uid(),
+        });
+    }
+    Ok(())
+}
+
 impl RunDir {
     /// Creates (0700) and locks the directory, and removes what a killed run left in it.
     pub fn open(path: &Path) -> Result<RunDir, RunDirError> {
@@ -164,50 +218,9 @@ impl RunDir {
                 path: path.to_path_buf(),
             });
         }
-        make_parent(path)?;
-        let is_anothers = |m: fs::Metadata| m.uid() != 0;
-        if nix::unistd::geteuid().is_root() && fs::symlink_metadata(path).is_ok_and(is_anothers) {
-            // What `--user` has left to somebody else is empty; anything else stays.
-            let _ = fs::remove_dir(path);
-        }
-        match fs::DirBuilder::new().mode(0o700).create(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),
-            _ => {}
-        }
-        let metadata = fs::symlink_metadata(path).map_err(io)?;
-        if !metadata.is_dir() {
-            return Err(io(io::ErrorKind::NotADirectory.into()));
-        }
-        if metadata.uid() != nix::unistd::geteuid().as_raw() {
-            return Err(RunDirError::Foreign {
-                path: path.to_path_buf(),
-                owner: metadata.uid(),
-            });
-        }
-        let mut lock = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path.join("lock"))
-            .map_err(io)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                let _ = lock.read_to_string(&mut pid);
-                return Err(RunDirError::Running {
-                    pid: pid.trim().to_owned(),
-                    path: path.to_path_buf(),
-                });
-            }
-            Err(TryLockError::Error(error)) => return Err(io(error)),
-        }
-        lock.set_len(0).and_then(|()| lock.rewind()).map_err(io)?;
-        writeln!(lock, "{}", std::process::id()).map_err(io)?;
         let dir = RunDir {
             path: path.to_path_buf(),
-            lock,
+            lock: make_and_lock(path)?,
         };
         dir.clear().map_err(io)?;
         fs::DirBuilder::new()
@@ -221,7 +234,7 @@ impl RunDir {
     pub fn take_over(path: &Path, lock: OwnedFd) -> RunDir {
         RunDir {
             path: path.to_path_buf(),
-            lock: lock.into(),
+            lock: PidFile::take_over(&path.join(LOCK), lock),
         }
     }
 
@@ -230,8 +243,7 @@ impl RunDir {
     /// # Errors
     /// No free descriptor.
     pub fn lock(&self) -> io::Result<OwnedFd> {
-        // flock(2): the lock belongs to the open file, not to the descriptor.
-        Ok(self.lock.try_clone()?.into())
+        self.lock.lock()
     }
 
     pub fn path(&self) -> &Path {
@@ -291,7 +303,7 @@ impl RunDir {
 impl Drop for RunDir {
     fn drop(&mut self) {
         let _ = self.clear();
-        let _ = fs::remove_file(self.path.join("lock"));
+        let _ = fs::remove_file(self.path.join(LOCK));
         let _ = fs::remove_dir(&self.path);
     }
 }
@@ -311,6 +323,30 @@ mod tests {
         let two = locate(Path::new("/srv/b/site.ini"), None);
         assert_ne!(one, two);
         assert!(one.to_string_lossy().contains("site-"));
+    }
+
+    #[test]
+    fn whoever_comes_as_another_goes_has_the_directory_or_is_told_who_has_it() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let path = &temp.path().join("run");
+        let until = std::time::Instant::now() + std::time::Duration::from_millis(300);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while std::time::Instant::now() < until {
+                        match RunDir::open(path) {
+                            Ok(dir) => assert!(
+                                holder(path).is_some(),
+                                "another could have it too: {dir:?}"
+                            ),
+                            Err(RunDirError::Running { .. }) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                });
+            }
+        });
+        assert!(!path.exists());
     }
 
     #[test]
