@@ -1,6 +1,7 @@
 //! The runtime directory: private, one for each configuration file, locked for the life of a supervisor.
 
 use super::pidfile::{self, Holder, PidFile, PidFileError};
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,23 +17,35 @@ const LOCK: &str = "lock";
 /// Where the runtime directory of `config` is: `given`, else `$RUNTIME_DIRECTORY`, else a directory named
 /// after the file below `$XDG_RUNTIME_DIR/paster`, `/run/paster` (root) or `/tmp/paster-UID`.
 pub fn locate(config: &Path, given: Option<&Path>) -> PathBuf {
-    if let Some(given) = given {
-        return given.to_path_buf();
+    match given {
+        Some(given) => given.to_path_buf(),
+        None => below(config, nix::unistd::geteuid().as_raw(), |name| {
+            std::env::var_os(name)
+        }),
     }
-    // systemd separates several directories by colons (systemd.exec(5)); the first is ours.
-    if let Some(first) = std::env::var("RUNTIME_DIRECTORY")
-        .ok()
-        .and_then(|v| v.split(':').next().map(PathBuf::from))
-    {
+}
+
+fn below(config: &Path, uid: u32, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    if let Some(first) = of_systemd(variable("RUNTIME_DIRECTORY")) {
         return first;
     }
-    let uid = nix::unistd::geteuid();
-    let base = match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(dir) => PathBuf::from(dir).join("paster"),
-        None if uid.is_root() => PathBuf::from("/run/paster"),
+    let base = match absolute(variable("XDG_RUNTIME_DIR")) {
+        Some(dir) => dir.join("paster"),
+        None if uid == 0 => PathBuf::from("/run/paster"),
         None => PathBuf::from(format!("/tmp/paster-{uid}")),
     };
     base.join(name_of(config))
+}
+
+/// systemd separates several directories by colons (systemd.exec(5)); the first is ours.
+pub(super) fn of_systemd(directories: Option<OsString>) -> Option<PathBuf> {
+    let directories = directories?.into_string().ok()?;
+    absolute(directories.split(':').next().map(OsString::from))
+}
+
+/// The XDG base directory specification: a relative path is to be ignored. So is none at all: commands are called from anywhere.
+pub(super) fn absolute(directory: Option<OsString>) -> Option<PathBuf> {
+    directory.map(PathBuf::from).filter(|dir| dir.is_absolute())
 }
 
 /// `site-1f3a09c2`: readable, and different for files of the same name in different places. Stable
@@ -323,6 +336,28 @@ mod tests {
         let two = locate(Path::new("/srv/b/site.ini"), None);
         assert_ne!(one, two);
         assert!(one.to_string_lossy().contains("site-"));
+    }
+
+    #[test]
+    fn what_is_no_absolute_path_is_ignored() {
+        let at = |uid, name: &'static str, value: &'static str| {
+            below(Path::new("/srv/site.ini"), uid, |asked| {
+                (asked == name).then(|| value.into())
+            })
+        };
+        let name = name_of(Path::new("/srv/site.ini"));
+        let own = |base: &str| Path::new(base).join(&name);
+        assert_eq!(
+            at(0, "RUNTIME_DIRECTORY", "/run/a:/run/b"),
+            Path::new("/run/a")
+        );
+        assert_eq!(at(0, "RUNTIME_DIRECTORY", ""), own("/run/paster"));
+        assert_eq!(
+            at(7, "XDG_RUNTIME_DIR", "/run/user/7"),
+            own("/run/user/7/paster")
+        );
+        assert_eq!(at(7, "XDG_RUNTIME_DIR", ""), own("/tmp/paster-7"));
+        assert_eq!(at(7, "XDG_RUNTIME_DIR", "run"), own("/tmp/paster-7"));
     }
 
     #[test]

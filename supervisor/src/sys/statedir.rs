@@ -1,6 +1,6 @@
 //! The state directory: what is to survive a restart of paster, one directory for each configuration file.
 
-use super::rundir::name_of;
+use super::rundir::{absolute, name_of, of_systemd};
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -25,21 +25,13 @@ pub fn locate(config: &Path, given: Option<&Path>, uid: Option<u32>) -> PathBuf 
 }
 
 fn below(config: &Path, uid: u32, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
-    // systemd separates several directories by colons (systemd.exec(5)); the first is ours.
-    if let Some(first) = variable("STATE_DIRECTORY")
-        .and_then(|dirs| dirs.into_string().ok())
-        .and_then(|dirs| dirs.split(':').next().map(PathBuf::from))
-        .filter(|dir| dir.is_absolute())
-    {
+    if let Some(first) = of_systemd(variable("STATE_DIRECTORY")) {
         return first;
     }
-    // The XDG base directory specification: a relative path is to be ignored.
-    let directory = |name| {
-        variable(name)
-            .map(PathBuf::from)
-            .filter(|dir| dir.is_absolute())
-    };
-    let base = match (directory("XDG_STATE_HOME"), directory("HOME")) {
+    let base = match (
+        absolute(variable("XDG_STATE_HOME")),
+        absolute(variable("HOME")),
+    ) {
         (Some(state), _) => state.join("paster"),
         (None, _) if uid == 0 => PathBuf::from("/var/lib/paster"),
         (None, Some(home)) => home.join(".local/state/paster"),
