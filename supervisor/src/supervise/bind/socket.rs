@@ -6,7 +6,6 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// Connections that the kernel holds until the proxy accepts them (capped by `net.core.somaxconn`).
@@ -34,7 +33,7 @@ pub(super) fn bind_unix(listen: &Listen, path: &Path, mode: u32) -> Result<Bound
                 "cannot listen on unix:{shown}: there is a file that is no socket"
             ));
         }
-        Ok(_) if UnixStream::connect(path).is_ok() => {
+        Ok(_) if is_served(path) => {
             return Err(format!(
                 "cannot listen on unix:{shown}: another program listens there"
             ));
@@ -57,6 +56,19 @@ pub(super) fn bind_unix(listen: &Listen, path: &Path, mode: u32) -> Result<Bound
         path: Some(path.to_path_buf()),
         keeping: Keeping::Own,
     })
+}
+
+/// Whether somebody listens there. Whose queue is full is not waited for.
+fn is_served(path: &Path) -> bool {
+    let connect = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    match connect() {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
 }
 
 pub(super) fn explain(shown: &str, port: u16, error: &io::Error) -> String {

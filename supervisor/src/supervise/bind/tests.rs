@@ -116,3 +116,32 @@ fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
     drop(live);
     assert!(!path.exists());
 }
+
+#[test]
+fn a_program_that_does_not_get_to_its_queue_listens_all_the_same() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let path = temp.path().join("s.sock");
+    let client = || {
+        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        socket.set_nonblocking(true).expect("it is ours");
+        let address = socket2::SockAddr::unix(&path).expect("a short path");
+        socket.connect(&address).map(|()| socket)
+    };
+    let other = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+    let other = other.expect("a socket");
+    let address = socket2::SockAddr::unix(&path).expect("a short path");
+    other.bind(&address).expect("free");
+    other.listen(1).expect("bound");
+    let waiting: Vec<_> = std::iter::from_fn(|| client().ok()).collect();
+    let listen = Listen::Unix {
+        path: path.clone(),
+        mode: 0o600,
+    };
+    let (sender, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(bind(&listen).map(drop)));
+    let answer = told.recv_timeout(std::time::Duration::from_secs(10));
+    let error = answer.expect("nobody is waited for").expect_err("taken");
+    assert!(error.contains("another program listens there"), "{error}");
+    drop(waiting);
+}
