@@ -1,12 +1,12 @@
 //! `--monitor-restart`: a process that does nothing but start the supervisor again when it dies.
 
 use crate::sys::child;
+use crate::sys::wait::{self, End};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::io;
 use std::os::fd::AsFd;
@@ -109,27 +109,9 @@ fn take_signals() -> io::Result<(SignalFd, SigSet)> {
     Ok((SignalFd::with_flags(&set, flags)?, before))
 }
 
-/// How a server ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    Status(i32),
-    Signal(Signal),
-}
-
-impl std::fmt::Display for Ended {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Ended::Status(status) => write!(f, "exited with status {status}"),
-            Ended::Signal(signal) => {
-                write!(f, "was killed by signal {} ({signal})", *signal as i32)
-            }
-        }
-    }
-}
-
 /// Waits for the end of the server and passes signals on; also says whether one of them told it to end. Strangers are reaped on
 /// the way: as process 1 the monitor gets them.
-fn watch(server: Pid, signals: &SignalFd) -> io::Result<(Ended, bool)> {
+fn watch(server: Pid, signals: &SignalFd) -> io::Result<(End, bool)> {
     let mut told = false;
     loop {
         wait_for(signals, PollTimeout::NONE)?;
@@ -142,16 +124,9 @@ fn watch(server: Pid, signals: &SignalFd) -> io::Result<(Ended, bool)> {
                 let _ = kill(server, signal);
             }
         }
-        loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, status)) if pid == server => {
-                    return Ok((Ended::Status(status), told));
-                }
-                Ok(WaitStatus::Signaled(pid, signal, _)) if pid == server => {
-                    return Ok((Ended::Signal(signal), told));
-                }
-                Ok(WaitStatus::StillAlive) | Err(_) => break,
-                Ok(_) => {}
+        while let Ok(Some(reaped)) = wait::reap() {
+            if reaped.pid == server {
+                return Ok((reaped.end, told));
             }
         }
     }
@@ -204,17 +179,17 @@ enum Verdict {
 }
 
 /// What to do after the end of a server that has lived for `lived`. `pause` is what a quick death costs now.
-fn verdict(ended: Ended, told: bool, first: bool, lived: Duration, pause: Duration) -> Verdict {
+fn verdict(ended: End, told: bool, first: bool, lived: Duration, pause: Duration) -> Verdict {
     match ended {
-        Ended::Status(0) => Verdict::Over(0),
+        End::Code(0) => Verdict::Over(0),
         // Its configuration is bad, or its address in use: the user is there to see it.
-        Ended::Status(status @ 1..=2) if first && lived < START => {
+        End::Code(status @ 1..=2) if first && lived < START => {
             Verdict::Over(u8::try_from(status).unwrap_or(1))
         }
-        Ended::Status(status) if told => Verdict::Over(u8::try_from(status).unwrap_or(1)),
+        End::Code(status) if told => Verdict::Over(u8::try_from(status).unwrap_or(1)),
         // As shells have it.
-        Ended::Signal(signal) if told => {
-            Verdict::Over(u8::try_from(128 + signal as i32).unwrap_or(1))
+        End::Signal { number, .. } if told => {
+            Verdict::Over(u8::try_from(128 + number).unwrap_or(1))
         }
         _ if lived < START => Verdict::Again {
             after: pause,
@@ -234,22 +209,26 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(20);
     const LONG: Duration = Duration::from_secs(3600);
 
+    fn killed(signal: Signal) -> End {
+        End::Signal {
+            number: signal as i32,
+            core_dumped: false,
+        }
+    }
+
     #[test]
     fn an_end_that_was_wished_is_the_end() {
         let over = |ended, told| verdict(ended, told, false, LONG, FIRST_PAUSE);
-        assert_eq!(over(Ended::Status(0), false), Verdict::Over(0));
-        assert_eq!(over(Ended::Status(0), true), Verdict::Over(0));
-        assert_eq!(
-            over(Ended::Signal(Signal::SIGKILL), true),
-            Verdict::Over(137)
-        );
+        assert_eq!(over(End::Code(0), false), Verdict::Over(0));
+        assert_eq!(over(End::Code(0), true), Verdict::Over(0));
+        assert_eq!(over(killed(Signal::SIGKILL), true), Verdict::Over(137));
     }
 
     #[test]
     fn a_server_that_cannot_start_is_not_started_again_and_again() {
-        let first = verdict(Ended::Status(1), false, true, SHORT, FIRST_PAUSE);
+        let first = verdict(End::Code(1), false, true, SHORT, FIRST_PAUSE);
         assert_eq!(first, Verdict::Over(1));
-        let later = verdict(Ended::Status(1), false, false, SHORT, FIRST_PAUSE);
+        let later = verdict(End::Code(1), false, false, SHORT, FIRST_PAUSE);
         assert!(matches!(later, Verdict::Again { .. }), "it did serve once");
     }
 
@@ -258,7 +237,7 @@ mod tests {
         let mut pause = FIRST_PAUSE;
         let mut pauses = Vec::new();
         for _ in 0..7 {
-            let death = Ended::Signal(Signal::SIGSEGV);
+            let death = killed(Signal::SIGSEGV);
             match verdict(death, false, false, SHORT, pause) {
                 Verdict::Again { after, next_pause } => {
                     pauses.push(after.as_secs());
@@ -268,7 +247,7 @@ mod tests {
             }
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
-        let late = verdict(Ended::Status(101), false, false, LONG, pause);
+        let late = verdict(End::Code(101), false, false, LONG, pause);
         assert_eq!(
             late,
             Verdict::Again {

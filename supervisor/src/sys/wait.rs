@@ -1,7 +1,9 @@
 //! Children that have ended: how, and what they used (wait4(2), getrusage(2)).
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use std::fmt;
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
@@ -71,6 +73,19 @@ impl End {
             }
         } else {
             End::Code(libc::WEXITSTATUS(status))
+        }
+    }
+}
+
+impl fmt::Display for End {
+    /// `exited with status 3`, `was killed by signal 11 (SIGSEGV)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            End::Code(code) => write!(f, "exited with status {code}"),
+            End::Signal { number, .. } => match Signal::try_from(number) {
+                Ok(signal) => write!(f, "was killed by signal {number} ({signal})"),
+                Err(_) => write!(f, "was killed by signal {number}"),
+            },
         }
     }
 }

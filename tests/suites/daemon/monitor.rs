@@ -1,7 +1,7 @@
 //! `--monitor-restart`.
 
 use super::{Service, home};
-use crate::harness::{Site, process};
+use crate::harness::{Site, http::Connection, process};
 use nix::sys::signal::Signal;
 
 #[test]
@@ -31,6 +31,37 @@ fn a_monitor_starts_a_killed_paster_again() {
     // A signal to the monitor is one to the server.
     process::signal(monitor, Signal::SIGTERM);
     service.nothing_is_left();
+}
+
+/// Sends the signal that it is asked for to paster; real-time signals have no names.
+const KILLER: &str = r#"
+import os
+
+def factory(global_conf):
+    def app(environ, start_response):
+        if environ['QUERY_STRING']:
+            pid, number = environ['QUERY_STRING'].split('=')
+            os.kill(int(pid), int(number))
+        start_response('200 OK', [])
+        return [b'here']
+    return app
+"#;
+
+#[test]
+fn a_paster_that_a_real_time_signal_has_killed_is_started_again() {
+    let mut service = Service::new(Site::new().python("home", "/", KILLER));
+    service.call(&["--daemon", "--monitor-restart"]).succeeded();
+    let first = service.pid();
+    let _broken = Connection::open(service.address())
+        .and_then(|mut connection| connection.get(&format!("/?{first}=40")));
+    service.wait_for("another one serves", || {
+        service
+            .try_status()
+            .is_some_and(|s| s.pid != first && s.app("home").is_ready())
+    });
+    let log = service.text("paster.log");
+    let told = format!("(pid {first}) was killed by signal 40;");
+    assert!(log.contains(&told), "{log}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::plan::units::show_size;
 use crate::supervise::backoff::{BackoffPolicy, Verdict};
 use crate::supervise::scaling::{Bounds, Change, Load};
 use crate::supervise::upgrade::moment;
+use crate::sys::wait::End;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -310,11 +311,15 @@ impl AppState {
 /// `exited with status 3`, `was killed by signal 11 (SIGSEGV)`.
 pub fn describe(exit: Exit) -> String {
     match exit {
-        Exit::Code(code) => format!("exited with status {code}"),
-        Exit::Signal(number) => match nix::sys::signal::Signal::try_from(number) {
-            Ok(signal) => format!("was killed by signal {number} ({signal})"),
-            Err(_) => format!("was killed by signal {number}"),
-        },
+        Exit::Code(code) => End::Code(code).to_string(),
+        Exit::Signal(number) => {
+            let core_dumped = false;
+            let end = End::Signal {
+                number,
+                core_dumped,
+            };
+            end.to_string()
+        }
         Exit::OverMemory(limit) => format!(
             "was killed by signal 9 (SIGKILL): over cgroup_memory = {}",
             show_size(limit)
