@@ -204,6 +204,29 @@ fn a_rotated_log_file_is_opened_again() {
 }
 
 #[test]
+fn a_log_that_is_opened_again_on_the_way_out_holds_up_no_end() {
+    let site = Site::new()
+        .actor("home", "/")
+        .policy("", "access_log = stdout\ndrain_timeout = 10m");
+    let (log, old) = (site.path("l"), site.path("l.1"));
+    let mut paster = site.argument("--log-file=l").serve();
+    let slow = paster.get_in_background("/slow?s=3");
+    paster.wait_until("it is in flight", |s| {
+        s.app("home").workers[0].in_flight == 1
+    });
+    paster.signal(Signal::SIGTERM);
+    paster.wait_for("it is stopping", || {
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("stopping: requests in flight"))
+    });
+    fs::rename(&log, &old).expect("our own files");
+    paster.signal(Signal::SIGUSR1);
+    paster.wait_for("there is a new log", || log.exists());
+    let answer = slow.join().expect("it does not panic");
+    assert_eq!(answer.expect("it is answered").status, 200);
+    assert!(paster.wait_for_end().success());
+}
+
+#[test]
 fn bad_usage_is_told_apart() {
     let mut service = home();
     for words in [

@@ -7,6 +7,7 @@ pub(super) use frozen::FrozenProxies;
 
 use super::Driver;
 use super::maintenance::maintenance;
+use super::shutdown::Phase;
 use crate::background;
 use crate::control::kinds;
 use crate::router::access_log::AccessLog;
@@ -216,8 +217,9 @@ impl Driver {
             if let Err(error) = opened {
                 tracing::error!("{error}; the old one is used further");
             }
-            // The standard output of a proxy is what ours was at its start.
-            if matches!(self.plan.access_log, AccessLog::Stdout { .. }) {
+            // The standard output of a proxy is what ours was at its start. On the way out no other one is started.
+            let is_ours = matches!(self.plan.access_log, AccessLog::Stdout { .. });
+            if is_ours && self.phase == Phase::Running {
                 self.replace_proxy();
             }
         }
