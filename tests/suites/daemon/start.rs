@@ -3,7 +3,10 @@
 use super::{Service, home};
 use crate::harness::{Paster, Site, process};
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::Stdio;
 
 /// Where a descriptor of a process leads.
@@ -224,6 +227,24 @@ fn a_log_that_is_opened_again_on_the_way_out_holds_up_no_end() {
     let answer = slow.join().expect("it does not panic");
     assert_eq!(answer.expect("it is answered").status, 200);
     assert!(paster.wait_for_end().success());
+}
+
+#[test]
+fn a_log_that_nobody_reads_any_more_holds_up_nobody() {
+    let site = Site::new().actor("home", "/");
+    let pipe = site.path("l");
+    mkfifo(&pipe, Mode::S_IRWXU).expect("made");
+    let reader = fs::File::options()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK)
+        .open(&pipe)
+        .expect("it can be opened");
+    let mut paster = site.argument("--log-file=l").serve();
+    drop(reader);
+    paster.signal(Signal::SIGUSR1);
+    assert_eq!(paster.get("/").status, 200);
+    paster.command(&["restart", "home"]).succeeded();
+    assert_eq!(paster.status().app("home").generation, 2);
 }
 
 #[test]
