@@ -30,6 +30,7 @@ mod wait;
 
 use args::{Cli, Command};
 use clap::Parser;
+use exit::Exit;
 
 /// Runs the program; returns its exit status.
 pub fn main() -> std::process::ExitCode {
@@ -55,5 +56,11 @@ pub fn main() -> std::process::ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Routes(args) => routes::run(&args),
     };
-    code.into()
+    match output::lost() {
+        Some(error) => {
+            output::message(&format!("error: cannot write the answer: {error}"));
+            Exit::Failed.into()
+        }
+        None => code.into(),
+    }
 }

@@ -11,7 +11,7 @@
 mod fuzz;
 mod run;
 
-use run::{paster, snapshot};
+use run::{paster, paster_to, snapshot};
 use serde_json::Value;
 
 #[test]
@@ -62,6 +62,28 @@ fn a_route_to_no_app() {
 #[test]
 fn a_certificate_that_is_missing_is_refused() {
     snapshot("tls", &["check", "site.ini"]);
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure_unless_nobody_reads_it() {
+    let full = || std::fs::File::options().write(true).open("/dev/full");
+    for args in [
+        &["check", "site.ini"][..],
+        &["routes", "site.ini", "--json"],
+    ] {
+        let run = paster_to(full().unwrap().into(), "seed", args);
+        assert_eq!(run.status, 1, "{run:#?}");
+        let told = "error: cannot write the answer: No space left on device";
+        assert!(run.stderr.contains(told), "{run:#?}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let run = paster_to(writer.into(), "seed", args);
+        assert_eq!(
+            (run.status, run.stderr.contains("error")),
+            (0, false),
+            "{run:#?}"
+        );
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Runs the program on a copy of a fixture and compares what it says.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 /// What a run left behind; the directory is written as `DIR`.
 #[derive(Debug)]
@@ -18,6 +18,11 @@ fn fixtures() -> PathBuf {
 /// Runs paster beside a copy of `NAME.ini` that is called `site.ini`, in an environment where Paste and PasteDeploy seem to be
 /// installed and an empty virtualenv is active.
 pub(crate) fn paster(name: &str, args: &[&str]) -> Run {
+    paster_to(Stdio::piped(), name, args)
+}
+
+/// As [`paster`], with this as its standard output.
+pub(crate) fn paster_to(stdout: Stdio, name: &str, args: &[&str]) -> Run {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
     std::fs::copy(
@@ -46,7 +51,11 @@ pub(crate) fn paster(name: &str, args: &[&str]) -> Run {
         .current_dir(&root)
         .env("VIRTUAL_ENV", root.join("env"))
         .env("PYTHONPATH", root.join("lib"))
-        .output()
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(Child::wait_with_output)
         .unwrap();
     let text =
         |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&*root.to_string_lossy(), "DIR");
