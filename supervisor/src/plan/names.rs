@@ -1,10 +1,11 @@
 //! Names of apps: after the section, safe in paths and command lines, unique.
 
+use super::values::normal;
 use crate::config::tree::{Node, Via};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// The name that a node asks for: its section's name after the colon; for `main` of another file than `root` that
+/// The name that a node asks for: its section's name after the colon; for `main` of another file than `root` (which has no `..`) that
 /// file's stem; for a bare URI what it names (`egg:Foo#bar` is `foo.bar`, `egg:Foo` is `foo`, `call:m:f` is `m.f`).
 pub(super) fn wanted(node: &Node, root: &Path) -> String {
     let section = node.origin.section.as_str();
@@ -13,7 +14,7 @@ pub(super) fn wanted(node: &Node, root: &Path) -> String {
         .map_or(section, |(_, name)| name)
         .trim();
     if !node.origin.file.as_os_str().is_empty() && !name.is_empty() {
-        let foreign = name == "main" && node.origin.file != root;
+        let foreign = name == "main" && normal(&node.origin.file) != root;
         let stem = node
             .origin
             .file

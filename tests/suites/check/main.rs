@@ -102,6 +102,26 @@ fn the_route_table() {
 }
 
 #[test]
+fn a_site_is_the_same_however_its_path_is_written() {
+    let apps = |path: &str| {
+        let run = paster("no_server", &["check", "--json", path]);
+        let report: Value = serde_json::from_str(&run.stdout).unwrap();
+        (
+            report["config"] == "DIR/site.ini",
+            report["apps"][0]["name"].clone(),
+        )
+    };
+    for path in [
+        "site.ini",
+        "./site.ini",
+        "env/../site.ini",
+        "bin/../lib/.././site.ini",
+    ] {
+        assert_eq!(apps(path), (true, "main".into()), "{path}");
+    }
+}
+
+#[test]
 fn the_route_of_each_url() {
     let urls = [
         "/blog/1",
