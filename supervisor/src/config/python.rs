@@ -150,11 +150,14 @@ fn is_virtualenv(directory: &Path) -> bool {
     directory.join("pyvenv.cfg").is_file()
 }
 
+/// What a shell uses when PATH is not set, and who starts the app as well.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
 fn named(python: &str, directory: &Path) -> Interpreter {
     let program = if python.contains('/') {
         directory.join(python)
     } else {
-        let paths = std::env::var_os("PATH").unwrap_or_default();
+        let paths = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
         let found = std::env::split_paths(&paths)
             .map(|path| path.join(python))
             .find(|path| path.is_file());

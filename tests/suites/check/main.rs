@@ -13,6 +13,7 @@ mod run;
 
 use run::{paster, paster_to, snapshot};
 use serde_json::Value;
+use std::process::Command;
 
 #[test]
 fn the_seed_file_is_good() {
@@ -119,6 +120,27 @@ fn a_site_is_the_same_however_its_path_is_written() {
     ] {
         assert_eq!(apps(path), (true, "main".into()), "{path}");
     }
+}
+
+#[test]
+fn without_path_programs_are_where_a_shell_looks() {
+    let check = |path: Option<&str>| {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("site.ini"), "[app:main]\nuse = blog:make\n").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_paster"));
+        command.args(["check", "--json", "site.ini"]);
+        command.current_dir(dir.path()).env_clear();
+        let run = command
+            .envs(path.map(|path| ("PATH", path)))
+            .output()
+            .unwrap();
+        let report: Value = serde_json::from_slice(&run.stdout).unwrap();
+        (
+            report["apps"][0]["interpreter"].clone(),
+            report["warnings"].clone(),
+        )
+    };
+    assert_eq!(check(None), check(Some("/usr/local/bin:/usr/bin:/bin")));
 }
 
 #[test]
