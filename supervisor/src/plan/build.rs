@@ -183,7 +183,7 @@ impl Builder<'_> {
             mut cuts,
         } = cutting;
         let answers = sheet.site().settings.answers.clone();
-        self.read_pages(&answers, sheet.site_place("error_pages"));
+        self.read_pages(&answers, sheet.site_pages());
         let apps = pieces.into_iter().map(|piece| {
             let policy = sheet.app(&piece.name, self.accounts, &mut self.problems);
             let spec = self.app(piece, policy, &here, logging.as_ref(), &mut cuts);
@@ -273,8 +273,8 @@ impl Builder<'_> {
             .ok()
     }
 
-    fn read_pages(&mut self, answers: &Answers, place: Option<&Place>) {
-        error_pages::read(&answers.pages, &mut self.pages, place, &mut self.problems);
+    fn read_pages(&mut self, answers: &Answers, places: &BTreeMap<String, Place>) {
+        error_pages::read(&answers.pages, &mut self.pages, places, &mut self.problems);
     }
 }
 

@@ -24,11 +24,7 @@ pub(super) fn rules(text: &str, here: &Path) -> Result<Vec<ErrorPage>, Wrong> {
     let mut rules: Vec<ErrorPage> = Vec::new();
     each_line(text, |line| {
         let wrong = |why: &str| format!("{why}, found `{line}`");
-        let (statuses, file) = line.split_once('=').ok_or_else(|| wrong(EXPECTED))?;
-        let file = file.trim();
-        if file.is_empty() || statuses.trim().is_empty() {
-            return Err(wrong(EXPECTED));
-        }
+        let (statuses, file) = parts(line).ok_or_else(|| wrong(EXPECTED))?;
         if content_type(Path::new(file)).is_none() {
             return Err(wrong("a page ends with .html, .htm, .txt, .json or .xml"));
         }
@@ -38,7 +34,7 @@ pub(super) fn rules(text: &str, here: &Path) -> Result<Vec<ErrorPage>, Wrong> {
             if rules.iter().any(|rule| rule.when == when) {
                 return Err(wrong("there are two pages for a status"));
             }
-            let page = here.join(file).to_string_lossy().into_owned();
+            let page = absolute(file, here);
             rules.push(ErrorPage { when, page });
         }
         Ok(())
@@ -47,6 +43,28 @@ pub(super) fn rules(text: &str, here: &Path) -> Result<Vec<ErrorPage>, Wrong> {
         true => Err(EXPECTED.into()),
         false => Ok(rules),
     }
+}
+
+/// The statuses and the file of a line.
+fn parts(line: &str) -> Option<(&str, &str)> {
+    let (statuses, file) = line.split_once('=')?;
+    let (statuses, file) = (statuses.trim(), file.trim());
+    (!statuses.is_empty() && !file.is_empty()).then_some((statuses, file))
+}
+
+fn absolute(file: &str, here: &Path) -> String {
+    here.join(file).to_string_lossy().into_owned()
+}
+
+/// The line of the value that names each file first, counted from 0.
+pub(super) fn lines(text: &str, here: &Path) -> BTreeMap<String, usize> {
+    let mut lines = BTreeMap::new();
+    for (number, line) in text.lines().enumerate() {
+        if let Some((_, file)) = parts(line) {
+            lines.entry(absolute(file, here)).or_insert(number);
+        }
+    }
+    lines
 }
 
 fn when(word: &str) -> Option<When> {
@@ -81,11 +99,11 @@ fn content_type(path: &Path) -> Option<&'static str> {
     })
 }
 
-/// Reads the files of `rules` that are not in `pages` yet. What cannot be read is a problem at `place`.
+/// Reads the files of `rules` that are not in `pages` yet. What cannot be read is a problem where `places` has it named.
 pub(super) fn read(
     rules: &[ErrorPage],
     pages: &mut BTreeMap<String, Page>,
-    place: Option<&Place>,
+    places: &BTreeMap<String, Place>,
     problems: &mut Vec<Problem>,
 ) {
     for rule in rules {
@@ -99,7 +117,7 @@ pub(super) fn read(
             Err(why) => {
                 let problem = Problem::new("SettingError", format!("`error_pages`: {why}"))
                     .hint("correct the path; relative ones start at the directory of the INI file");
-                let problem = match place {
+                let problem = match places.get(&rule.page) {
                     Some(place) => problem.at(&place.file, place.line),
                     None => problem,
                 };
@@ -146,7 +164,7 @@ mod tests {
     fn read_from(dir: &Path, text: &str) -> (BTreeMap<String, Page>, Vec<Problem>) {
         let (mut pages, mut problems) = (BTreeMap::new(), Vec::new());
         let rules = rules(text, dir).unwrap();
-        read(&rules, &mut pages, None, &mut problems);
+        read(&rules, &mut pages, &BTreeMap::new(), &mut problems);
         (pages, problems)
     }
 

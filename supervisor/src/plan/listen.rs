@@ -1,12 +1,14 @@
 //! `[server:main]`: where the proxy listens, read with the named server's meaning.
 
 use super::address::{host_and_port, join, passed, port};
+use super::keys::Wrong;
 use super::networks::networks;
 use super::servers::{Server, Speech, server};
-use super::settings::{Entry, Part};
+use super::settings::{Entry, Part, brief};
 use super::spec::{Endpoint, Listen, Manner, Redirect};
 use super::synonyms::instead;
 use super::units::number;
+use super::values::each_line;
 use crate::config::problem::{Place, Problem};
 use crate::config::tree::Node;
 use std::path::{Path, PathBuf};
@@ -277,8 +279,10 @@ impl<'a> Reader<'a> {
     fn host_and_port(&mut self) -> Vec<Listen> {
         let default = self.own_port();
         let gunicorn = self.server.speech == Speech::Gunicorn;
-        let separators: fn(char) -> bool = if gunicorn { |c| c == ',' } else { |_| false };
-        let written = self.take("host", |text| several(text, separators, default));
+        let written = self.take("host", |text| match text.trim() {
+            text if gunicorn || text.is_empty() => several(text, |c| c == ',', default),
+            text => Ok(vec![tcp(text, default)?]),
+        });
         written
             .filter(|listen| !listen.is_empty())
             .unwrap_or_else(|| {
@@ -332,21 +336,21 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads an option if it is there; a bad value is a problem.
-    pub(super) fn take<T>(
+    pub(super) fn take<T, E: Into<Wrong>>(
         &mut self,
         key: &'static str,
-        read: impl FnOnce(&str) -> Result<T, String>,
+        read: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         self.used.push(key);
         let text = self.node.local_conf.get(key)?;
         match read(text) {
             Ok(value) => Some(value),
-            Err(expected) => {
-                let shown = text.trim().lines().next().unwrap_or_default();
-                self.refuse(
-                    key,
-                    Problem::new("SettingError", format!("`{key} = {shown}`: {expected}")),
-                );
+            Err(wrong) => {
+                let Wrong { expected, line } = wrong.into();
+                let shown = brief(text);
+                let problem =
+                    Problem::new("SettingError", format!("`{key} = {shown}`: {expected}"));
+                self.refuse_line(key, line.unwrap_or(0), problem);
                 None
             }
         }
@@ -413,12 +417,15 @@ impl<'a> Reader<'a> {
 }
 
 /// Addresses between `separators`.
-fn several(text: &str, separators: fn(char) -> bool, default: u16) -> Result<Vec<Listen>, String> {
-    text.split(separators)
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
-        .map(|item| tcp(item, default))
-        .collect()
+fn several(text: &str, separators: fn(char) -> bool, default: u16) -> Result<Vec<Listen>, Wrong> {
+    let addresses: Vec<Vec<Listen>> = each_line(text, |line| {
+        line.split(separators)
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(|item| tcp(item, default))
+            .collect()
+    })?;
+    Ok(addresses.concat())
 }
 
 /// `host:port`, or `fd:NAME`.

@@ -91,9 +91,7 @@ impl Reader<'_> {
                     .to_owned(),
             ),
         });
-        let files = self
-            .take("ca_certs", |text| Ok(lines(text)))
-            .unwrap_or_default();
+        let files = self.lines("ca_certs");
         let requirement = requirement.unwrap_or(Requirement::None);
         if requirement == Requirement::None {
             if !files.is_empty() {
@@ -142,9 +140,7 @@ impl Reader<'_> {
     }
 
     fn tls(&mut self) -> Option<Tls> {
-        let in_one = self
-            .take("ssl_pem", |text| Ok(lines(text)))
-            .unwrap_or_default();
+        let in_one = self.lines("ssl_pem");
         if in_one.iter().any(|line| line.text == "*") {
             if in_one.len() == 1 && !PAIRS.iter().any(|(key, _)| self.says(key)) {
                 return Some(Tls::SelfSigned);
@@ -161,12 +157,8 @@ impl Reader<'_> {
             certificates.extend(self.pair(("ssl_pem", &file), ("ssl_pem", &file)));
         }
         for (certificate_key, key_key) in PAIRS {
-            let chains = self
-                .take(certificate_key, |text| Ok(lines(text)))
-                .unwrap_or_default();
-            let keys = self
-                .take(key_key, |text| Ok(lines(text)))
-                .unwrap_or_default();
+            let chains = self.lines(certificate_key);
+            let keys = self.lines(key_key);
             // A file of both needs no second name.
             let keys = if keys.is_empty() { &chains } else { &keys };
             if keys.len() != chains.len() {
@@ -224,6 +216,20 @@ impl Reader<'_> {
         }
     }
 
+    /// One path in each line of an option.
+    fn lines(&mut self, key: &'static str) -> Vec<Line> {
+        self.used.push(key);
+        let text = self.node.local_conf.get(key).map_or("", String::as_str);
+        let lines = text.lines().map(str::trim).enumerate();
+        lines
+            .filter(|(_, line)| !line.is_empty())
+            .map(|(number, line)| Line {
+                number,
+                text: line.to_owned(),
+            })
+            .collect()
+    }
+
     fn refuse_file(&mut self, (option, line): (&str, usize), fault: Fault) {
         let problem = Problem::new("SettingError", fault.message);
         let problem = match fault.hint {
@@ -246,16 +252,4 @@ struct Line {
     /// From 0.
     number: usize,
     text: String,
-}
-
-/// One path in each line.
-fn lines(text: &str) -> Vec<Line> {
-    let lines = text.lines().map(str::trim).enumerate();
-    lines
-        .filter(|(_, line)| !line.is_empty())
-        .map(|(number, line)| Line {
-            number,
-            text: line.to_owned(),
-        })
-        .collect()
 }

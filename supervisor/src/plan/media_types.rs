@@ -1,20 +1,24 @@
 //! Lists of media types (RFC 9110 section 8.3.1).
 
+use super::keys::Wrong;
+use super::values::each_line;
+
 /// Reads types separated by white space, `type/subtype`, `type/*` or `*+suffix`, into lower case.
 ///
 /// # Errors
 /// What was expected, when a word is anything else.
-pub(super) fn types(text: &str) -> Result<Vec<String>, String> {
-    let types: Vec<String> = text
-        .split_whitespace()
-        .map(str::to_ascii_lowercase)
-        .collect();
-    match types.iter().find(|word| !is_type(word)) {
-        _ if types.is_empty() => Err("expected types such as `text/html`".to_owned()),
-        Some(word) => Err(format!(
+pub(super) fn types(text: &str) -> Result<Vec<String>, Wrong> {
+    let one = |word: &str| match is_type(word) {
+        true => Ok(word.to_ascii_lowercase()),
+        false => Err(format!(
             "expected types such as `text/html`, `text/*` or `*+json`, found `{word}`"
         )),
-        None => Ok(types),
+    };
+    let types: Vec<Vec<String>> =
+        each_line(text, |line| line.split_whitespace().map(one).collect())?;
+    match types.concat() {
+        types if types.is_empty() => Err("expected types such as `text/html`".into()),
+        types => Ok(types),
     }
 }
 
@@ -64,5 +68,7 @@ mod tests {
         ] {
             assert!(types(text).is_err(), "{text}");
         }
+        let wrong = types("text/html\n text/css html\n").expect_err("no type");
+        assert_eq!(wrong.line, Some(1));
     }
 }

@@ -1,5 +1,7 @@
 //! Lists of trusted addresses.
 
+use super::keys::Wrong;
+use super::values::each_line;
 use std::net::IpAddr;
 
 /// Reads addresses and networks separated by white space or commas: `10.0.0.0/8 ::1 unix`; `*` is everybody.
@@ -7,21 +9,22 @@ use std::net::IpAddr;
 ///
 /// # Errors
 /// What was expected, when an item is anything else.
-pub(super) fn networks(text: &str) -> Result<Vec<String>, String> {
+pub(super) fn networks(text: &str) -> Result<Vec<String>, Wrong> {
     let mut networks = Vec::new();
-    for item in text
-        .split(|c: char| c.is_whitespace() || c == ',')
-        .filter(|item| !item.is_empty())
-    {
-        match item {
-            "*" => networks.extend(["0.0.0.0/0", "::/0", "unix"].map(str::to_owned)),
-            "unix" => networks.push(item.to_owned()),
-            "localhost" => networks.extend(["127.0.0.0/8", "::1/128"].map(str::to_owned)),
-            _ => networks.push(network(item).ok_or_else(|| {
-                format!("expected addresses or networks such as `10.0.0.0/8`, `::1` or `unix`, found `{item}`")
-            })?),
+    each_line(text, |line| {
+        let items = line.split(|c: char| c.is_whitespace() || c == ',');
+        for item in items.filter(|item| !item.is_empty()) {
+            match item {
+                "*" => networks.extend(["0.0.0.0/0", "::/0", "unix"].map(str::to_owned)),
+                "unix" => networks.push(item.to_owned()),
+                "localhost" => networks.extend(["127.0.0.0/8", "::1/128"].map(str::to_owned)),
+                _ => networks.push(network(item).ok_or_else(|| {
+                    format!("expected addresses or networks such as `10.0.0.0/8`, `::1` or `unix`, found `{item}`")
+                })?),
+            }
         }
-    }
+        Ok(())
+    })?;
     Ok(networks)
 }
 
@@ -65,7 +68,10 @@ mod tests {
             "10.0.0/8",
             "10.0.0.0/",
         ] {
-            assert!(networks(text).expect_err(text).contains(text), "{text}");
+            let wrong = networks(text).expect_err(text);
+            assert!(wrong.expected.contains(text), "{text}");
         }
+        let wrong = networks("10.0.0.0/8\n ::1, 10.0.0.1\n ::1 nobody\n").expect_err("a name");
+        assert_eq!(wrong.line, Some(2));
     }
 }

@@ -2,6 +2,7 @@
 
 mod contradictions;
 
+use super::error_pages;
 use super::identity::{Accounts, identity};
 use super::keys::{self, Draft, LogTarget, Scope, Wrong, key};
 use super::names;
@@ -61,6 +62,8 @@ pub struct Sheet {
 struct Sourced {
     draft: Draft,
     places: BTreeMap<String, Place>,
+    /// Where `error_pages` names each file.
+    pages: BTreeMap<String, Place>,
 }
 
 /// Settings of one app, complete.
@@ -71,6 +74,8 @@ pub struct Policy {
     pub strip_prefix: bool,
     /// Where each key was set last.
     pub places: BTreeMap<String, Place>,
+    /// Where `error_pages` names each file.
+    pub pages: BTreeMap<String, Place>,
     /// The keys that `[isolate:NAME]` sets.
     pub own: BTreeSet<String>,
     /// Where the app's own section asks for `preload`.
@@ -130,9 +135,9 @@ impl Sheet {
         &self.base.draft
     }
 
-    /// Where `[isolate]` sets a key.
-    pub fn site_place(&self, key: &str) -> Option<&Place> {
-        self.base.places.get(key)
+    /// Where `error_pages` of `[isolate]` names each file.
+    pub fn site_pages(&self) -> &BTreeMap<String, Place> {
+        &self.base.pages
     }
 
     /// The access log with its format.
@@ -223,6 +228,14 @@ impl Sourced {
             match self.set(part, entry, here) {
                 Ok(()) => {
                     self.places.insert(entry.key.clone(), entry.place.clone());
+                    if entry.key == "error_pages" {
+                        let named = error_pages::lines(&entry.value, here).into_iter();
+                        let place = |of_value| Place {
+                            line: entry.line(of_value),
+                            ..entry.place.clone()
+                        };
+                        self.pages = named.map(|(page, line)| (page, place(line))).collect();
+                    }
                 }
                 Err((problem, line)) => problems.push(problem.at(&entry.place.file, line)),
             }
@@ -298,6 +311,7 @@ impl Sourced {
             python: self.draft.python,
             strip_prefix: self.draft.strip_prefix.0,
             places: self.places,
+            pages: self.pages,
             own: BTreeSet::new(),
             own_preload: None,
         }
@@ -309,7 +323,7 @@ fn setting(message: impl Into<String>) -> Problem {
 }
 
 /// The first line of a value, shortened; settings hold no secrets but an environment may.
-fn brief(value: &str) -> String {
+pub(super) fn brief(value: &str) -> String {
     const LONGEST: usize = 40;
     let line = value.trim().lines().next().unwrap_or_default();
     let short: String = line.chars().take(LONGEST).collect();

@@ -156,6 +156,7 @@ mod tests {
             python: None,
             strip_prefix: true,
             places: Default::default(),
+            pages: Default::default(),
             own_preload: None,
             own: own.iter().map(|key| (*key).to_owned()).collect(),
         }

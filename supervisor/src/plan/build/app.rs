@@ -37,8 +37,7 @@ impl Builder<'_> {
         };
         let debug = debug(&node.global_conf);
         self.look_at_sendfile(&name, &policy);
-        let place = policy.places.get("error_pages");
-        self.read_pages(&policy.settings.answers, place);
+        self.read_pages(&policy.settings.answers, &policy.pages);
         let files = matches!(work, Work::Python) && static_files::is_one(&node);
         let files = files.then(|| self.files(&name, &node, &policy, cuts));
         let kind = match (work, files) {
