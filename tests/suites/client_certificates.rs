@@ -1,31 +1,36 @@
 //! Certificates of clients: who is let in, and what apps are told of them.
 
-use crate::harness::Paster;
 use crate::harness::certificates::{Authority, write_private};
 use crate::harness::curl::Answer;
+use crate::harness::{Paster, Site};
 use crate::tls::{certified_site, get};
 use serde_json::Value;
 
 const PROGRAM: &str = include_str!("../fixtures/programs/server.py");
 const NAME: &str = "a.example";
+const ALICE: &[u8] = &[0x0a, 0xff];
+
 /// A site whose server has these options too: with a Python app, and a program at `/program`.
 fn serve(asks: &str) -> Paster {
-    let authority = Authority::new();
+    site(&Authority::new(), asks).serve()
+}
+
+fn site(authority: &Authority, asks: &str) -> Site {
     let more = "[app:program]\nuse = exec:python3 {here}/program.py\n\n\
                 [isolate]\naccess_log = %(here)s/access.log\naccess_log_format = $ssl_client_verify $ssl_client_s_dn $request\n";
-    let site = certified_site(&authority, &[NAME], asks, more).file("program.py", PROGRAM);
+    let site = certified_site(authority, &[NAME], asks, more).file("program.py", PROGRAM);
     let mounts = "/ = environ\n/program = program\n";
     let text = site.text().replace("/ = environ\n", mounts);
     let site = site.ini(&text);
     let alice = authority.issue_with(&["alice"], |params| {
         let organization = rcgen::DnType::OrganizationName;
         params.distinguished_name.push(organization, "Zoë, Sons");
-        params.serial_number = Some(rcgen::SerialNumber::from_slice(&[0x0a, 0xff]));
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(ALICE));
     });
     write_private(&site.path("alice.pem"), &alice.in_one());
     let stranger = Authority::new().issue(&["alice"]);
     write_private(&site.path("stranger.pem"), &stranger.in_one());
-    site.serve()
+    site
 }
 
 /// One request, with the certificate in this file, and with these fields.
@@ -163,4 +168,65 @@ fn a_reload_changes_who_is_let_in() {
     paster.edit(|site| site.ini(&asking.replace("ca_certs = ca.pem", "ca_certs = other.pem")));
     paster.command(&["reload"]).succeeded();
     assert_ne!(ask(&paster, "/", Some("alice.pem"), &[]).exit, Some(0));
+}
+
+#[test]
+fn who_is_on_a_list_of_revoked_certificates_is_not_let_in() {
+    let authority = Authority::new();
+    let site = site(
+        &authority,
+        "cert_reqs = 1\nca_certs = ca.pem\nssl_crl = crl.pem",
+    );
+    let list = site.path("crl.pem");
+    let bob = authority.issue(&["bob"]).in_one();
+    write_private(&site.path("bob.pem"), &bob);
+    std::fs::write(&list, authority.revoke(&[ALICE], 2999)).expect("a file in the site");
+    let paster = site.serve();
+    paster.expect_log("has ended at");
+    paster.expect_log("no list of revoked certificates");
+    paster.expect_log("the configuration is invalid");
+    for protocol in ["--http1.1", "--http2"] {
+        for version in ["1.2", "1.3"] {
+            let options = [protocol, "--tls-max", version];
+            assert_ne!(ask(&paster, "/", Some("alice.pem"), &options).exit, Some(0));
+            ask(&paster, "/", Some("bob.pem"), &options).succeeded();
+            ask(&paster, "/", None, &options).succeeded();
+        }
+    }
+    // The next list.
+    std::fs::write(&list, authority.revoke(&[], 2999)).expect("a file in the site");
+    paster.command(&["reload"]).succeeded();
+    ask(&paster, "/", Some("alice.pem"), &[]).succeeded();
+    // One that should have been replaced by now says nothing of anybody.
+    std::fs::write(&list, authority.revoke(&[], 2021)).expect("a file in the site");
+    paster.command(&["reload"]).succeeded();
+    assert_ne!(ask(&paster, "/", Some("bob.pem"), &[]).exit, Some(0));
+    ask(&paster, "/", None, &[]).succeeded();
+    let warned = check(&paster, "warnings");
+    assert!(
+        warned.contains("has ended at Jan  1 00:00:00 2021"),
+        "{warned}"
+    );
+    // Nor does that of somebody else.
+    let other = Authority::new().revoke(&[], 2999);
+    std::fs::write(&list, &other).expect("a file in the site");
+    paster.command(&["reload"]).succeeded();
+    assert_ne!(ask(&paster, "/", Some("bob.pem"), &[]).exit, Some(0));
+    // What is no list changes nothing.
+    std::fs::write(&list, "nothing").expect("a file in the site");
+    let refused = paster.command(&["reload"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let errors = check(&paster, "errors");
+    assert!(
+        errors.contains("no list of revoked certificates"),
+        "{errors}"
+    );
+}
+
+/// What `paster check` has in this field.
+fn check(paster: &Paster, field: &str) -> String {
+    let config = paster.site().config().display().to_string();
+    let checked = Paster::run(paster.site(), &["check", "--json", &config]);
+    let checked: Value = serde_json::from_str(&checked.stdout).expect("JSON");
+    checked[field].to_string()
 }

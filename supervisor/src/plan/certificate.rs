@@ -53,7 +53,7 @@ pub(super) enum Half {
 }
 
 impl Half {
-    fn fault(self, message: String) -> Fault {
+    pub(super) fn fault(self, message: String) -> Fault {
         let (about, hint) = (self, None);
         Fault {
             about,
@@ -64,7 +64,7 @@ impl Half {
 }
 
 impl Fault {
-    fn hint(self, hint: &'static str) -> Fault {
+    pub(super) fn hint(self, hint: &'static str) -> Fault {
         let hint = Some(hint);
         Fault { hint, ..self }
     }
@@ -134,7 +134,8 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
     Ok(certificates)
 }
 
-fn contents(half: Half, path: &Path) -> Result<Vec<u8>, Fault> {
+/// The bytes of a file that may be PEM.
+pub(super) fn contents(half: Half, path: &Path) -> Result<Vec<u8>, Fault> {
     let failed =
         |error: std::io::Error| half.fault(format!("cannot read {}: {error}", path.display()));
     // First, because a pipe is waited for when it is opened.

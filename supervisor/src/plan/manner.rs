@@ -5,16 +5,7 @@ use super::listen::Reader;
 use super::spec::{Manner, Redirect, Tls};
 use super::units::switch;
 use crate::config::problem::Problem;
-use crate::router::message::ClientAuthorities;
 use std::time::SystemTime;
-
-/// gunicorn's and Python's number for what clients are asked for (the ssl module's CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Requirement {
-    None,
-    Optional,
-    Required,
-}
 
 /// Certificate and key under the names that known servers have for them.
 const PAIRS: [(&str, &str); 2] = [
@@ -74,69 +65,10 @@ impl Reader<'_> {
                 "SettingError",
                 "`ssl_context` asks for a context made in Python, which paster cannot use",
             )
-            .hint("`certfile`, `keyfile`, `ca_certs` and `cert_reqs` say what paster can do");
+            .hint("`certfile`, `keyfile`, `cert_reqs`, `ca_certs` and `ssl_crl` say what paster can do");
             self.refuse("ssl_context", problem);
         }
         self.used.push("ssl_context");
-    }
-
-    /// What clients are asked for: gunicorn's `cert_reqs` and `ca_certs`.
-    fn clients(&mut self) -> Option<ClientAuthorities> {
-        let requirement = self.take("cert_reqs", |text| match text.trim() {
-            "" | "0" => Ok(Requirement::None),
-            "1" => Ok(Requirement::Optional),
-            "2" => Ok(Requirement::Required),
-            _ => Err(
-                "expected 0 (ask for no certificate), 1 (ask) or 2 (let nobody in without)"
-                    .to_owned(),
-            ),
-        });
-        let files = self.lines("ca_certs");
-        let requirement = requirement.unwrap_or(Requirement::None);
-        if requirement == Requirement::None {
-            if !files.is_empty() {
-                let warning = Problem::new("Warning", "`ca_certs` without `cert_reqs` asks no client for a certificate")
-                    .hint("`cert_reqs = 2` lets in only who has one of these authorities, `cert_reqs = 1` asks for it");
-                let warning = self.placed("ca_certs", warning);
-                self.warnings.push(warning);
-            }
-            return None;
-        }
-        if files.is_empty() {
-            self.refuse_request(
-                "no authority is believed",
-                "name the file with their certificates in `ca_certs`",
-            );
-        }
-        if !self.asks_for_tls() {
-            self.refuse_request(
-                "there is no TLS here",
-                "name the server's own certificate in `certfile` and `keyfile`, or in `ssl_pem`",
-            );
-        }
-        let here = self.here();
-        let mut authorities = Vec::new();
-        for Line { number, text } in files {
-            let path = here.join(text);
-            match certificate::authorities(&path) {
-                Ok(more) => authorities.extend(more),
-                Err(fault) => self.refuse_file(("ca_certs", number), fault),
-            }
-            self.files.push(path);
-        }
-        // Empty only where a file was refused; a problem was pushed then.
-        (!authorities.is_empty()).then_some(ClientAuthorities {
-            authorities,
-            required: requirement == Requirement::Required,
-        })
-    }
-
-    fn refuse_request(&mut self, why: &str, hint: &str) {
-        let message = format!("`cert_reqs` asks for certificates of clients, but {why}");
-        self.refuse(
-            "cert_reqs",
-            Problem::new("SettingError", message).hint(hint),
-        );
     }
 
     fn tls(&mut self) -> Option<Tls> {
@@ -217,7 +149,7 @@ impl Reader<'_> {
     }
 
     /// One path in each line of an option.
-    fn lines(&mut self, key: &'static str) -> Vec<Line> {
+    pub(super) fn lines(&mut self, key: &'static str) -> Vec<Line> {
         self.used.push(key);
         let text = self.node.local_conf.get(key).map_or("", String::as_str);
         let lines = text.lines().map(str::trim).enumerate();
@@ -230,7 +162,7 @@ impl Reader<'_> {
             .collect()
     }
 
-    fn refuse_file(&mut self, (option, line): (&str, usize), fault: Fault) {
+    pub(super) fn refuse_file(&mut self, (option, line): (&str, usize), fault: Fault) {
         let problem = Problem::new("SettingError", fault.message);
         let problem = match fault.hint {
             Some(hint) => problem.hint(hint),
@@ -248,8 +180,8 @@ fn files(count: usize) -> String {
 }
 
 /// A line of an option.
-struct Line {
+pub(super) struct Line {
     /// From 0.
-    number: usize,
-    text: String,
+    pub(super) number: usize,
+    pub(super) text: String,
 }

@@ -14,6 +14,7 @@
 pub mod address;
 pub mod build;
 mod certificate;
+mod client_certificates;
 mod confined;
 pub mod cut;
 pub mod diff;
@@ -36,6 +37,7 @@ pub mod needs;
 mod networks;
 mod redirects;
 mod region;
+mod revocation;
 mod sections;
 mod servers;
 pub mod settings;

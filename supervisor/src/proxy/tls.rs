@@ -6,7 +6,7 @@ use super::client_certificate::ClientCertificate;
 use crate::router::message::{Certificate, ClientAuthorities, TlsServer};
 use arc_swap::ArcSwap;
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
@@ -127,14 +127,17 @@ impl Server {
     }
 }
 
-/// Who shows a certificate that these authorities have not signed, or that has expired, is not let in, required or not.
+/// Who shows a certificate that these authorities have not signed, or have taken back, or that has expired, is not let in, required or not.
 fn verifier(clients: &ClientAuthorities) -> Result<Arc<dyn ClientCertVerifier>, Unusable> {
     let mut roots = RootCertStore::empty();
     for authority in &clients.authorities {
         roots.add(CertificateDer::from(authority.clone()))?;
     }
     let provider = Arc::new(ring::default_provider());
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let revoked = clients.revoked.iter().cloned();
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .with_crls(revoked.map(CertificateRevocationListDer::from))
+        .enforce_revocation_expiration();
     let builder = match clients.required {
         true => builder,
         false => builder.allow_unauthenticated(),
@@ -251,6 +254,7 @@ mod tests {
         assert!(servers.replace(&bad).is_err());
         let nobody = ClientAuthorities {
             authorities: Vec::new(),
+            revoked: Vec::new(),
             required: true,
         };
         let bad = main(certificate(&["a"]), Some(nobody));

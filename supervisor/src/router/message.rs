@@ -122,6 +122,8 @@ pub struct TlsServer {
 pub struct ClientAuthorities {
     /// DER.
     pub authorities: Vec<Vec<u8>>,
+    /// Lists of the certificates that they have taken back, DER. Where there are any, a certificate must be known not to be on one.
+    pub revoked: Vec<Vec<u8>>,
     /// Nobody is let in without one.
     pub required: bool,
 }
