@@ -8,6 +8,7 @@ use super::report::{App, Failure, Report};
 use super::table::columns;
 use crate::config::problem::Problem;
 use crate::plan::build::{PlanRequest, build};
+use crate::plan::keys::Effective;
 use std::fmt::Write;
 
 pub(crate) fn run(args: &CheckArgs) -> Exit {
@@ -98,12 +99,15 @@ fn people(report: &Report<'_>) -> String {
             .settings
             .iter()
             .filter(|setting| setting.value != setting.default);
+        let changed: Vec<&Effective> = changed.collect();
+        let width = value_width(&changed);
         let rows: Vec<Vec<String>> = changed
+            .iter()
             .map(|setting| {
+                let (value, default) = (&setting.value, &setting.default);
                 vec![
                     format!("* {}", setting.key),
-                    setting.value.clone(),
-                    format!("(not {})", setting.default),
+                    format!("{value:width$}  (not {default})"),
                 ]
             })
             .collect();
@@ -134,6 +138,13 @@ fn people(report: &Report<'_>) -> String {
     }
     let _ = write!(text, "\nall settings are in the output of --json");
     text
+}
+
+/// A long value (rules for fields, pages) does not push what stands behind the others out of sight.
+fn value_width(settings: &[&Effective]) -> usize {
+    const LONG: usize = 40;
+    let widths = settings.iter().map(|setting| setting.value.chars().count());
+    widths.filter(|width| *width <= LONG).max().unwrap_or(0)
 }
 
 fn place(app: &App<'_>) -> String {
