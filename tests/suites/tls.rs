@@ -248,9 +248,7 @@ fn who_does_not_speak_tls_is_counted_and_is_no_news() {
     let authority = Authority::new();
     let paster = certified(&authority, &["a.example"]);
     let mut scanner = paster.connect();
-    scanner
-        .send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        .expect("sent");
+    scanner.send(b"\x01\x02\x03\x04\x05\x06").expect("sent");
     scanner.rest().ok();
     drop(paster.connect());
     paster.wait_until("both are counted", |s| s.proxy.handshakes_failed == 2);
@@ -258,6 +256,25 @@ fn who_does_not_speak_tls_is_counted_and_is_no_news() {
     let mut silent = paster.connect();
     assert_eq!(silent.rest().expect("closed"), b"");
     get(&paster, "a.example", "/", &[]).succeeded();
+}
+
+#[test]
+fn who_speaks_http_in_the_clear_to_a_tls_port_is_told_so() {
+    let authority = Authority::new();
+    let paster = certified(&authority, &["a.example"]);
+    let body = vec![b'x'; 200_000];
+    for (method, body) in [("GET", &[][..]), ("POST", &body)] {
+        let mut lost = paster.connect();
+        let length = body.len();
+        let head = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        lost.send(&[head.as_bytes(), body].concat()).expect("sent");
+        let answer = lost.response().expect("an answer");
+        assert_eq!(answer.status, 400, "{method}");
+        assert!(answer.text().contains("https://"), "{answer:?}");
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert_eq!(lost.rest().expect("closed in order"), b"");
+    }
+    paster.wait_until("they are counted", |s| s.proxy.handshakes_failed == 2);
 }
 
 #[test]

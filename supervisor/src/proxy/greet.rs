@@ -12,6 +12,7 @@ use super::tls::{HTTP_2, Secured};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -61,6 +62,31 @@ async fn introduce(arrival: &Arrival, socket: &mut Socket) -> io::Result<Source>
     timeout(limits::PROXY_HEADER, proxy_header::receive(socket)).await?
 }
 
+/// For a client that was sent to `http://` where `https://` is meant: it would make nothing of an alert of TLS.
+const IN_THE_CLEAR: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    Content-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 58\r\n\
+    Connection: close\r\n\
+    \r\n\
+    400 Bad Request\n\n\
+    this port speaks TLS: ask it by https://\n";
+
+/// Methods are written in capital letters; no record of TLS begins with one (RFC 8446 section 5.1).
+async fn speaks_in_the_clear(socket: &Socket) -> io::Result<bool> {
+    let mut first = [0];
+    let there = socket.peek(&mut first).await?;
+    Ok(there == 1 && first[0].is_ascii_uppercase())
+}
+
+/// Reads on for a while, so that the answer is not lost to a reset.
+async fn refuse_in_the_clear(mut socket: Socket) -> io::Result<()> {
+    socket.write_all(IN_THE_CLEAR).await?;
+    socket.shutdown().await?;
+    let mut rest = socket.take(limits::LINGER_BYTES as u64);
+    timeout(limits::LINGER, copy(&mut rest, &mut sink())).await??;
+    Ok(())
+}
+
 async fn shake_hands(
     arrival: &Arrival,
     server: &str,
@@ -68,7 +94,14 @@ async fn shake_hands(
 ) -> io::Result<(TlsStream<Socket>, Secured)> {
     let server = arrival.thread.shared.tls.get(server);
     let server = server.ok_or_else(|| io::Error::other("there is no certificate"))?;
-    let accepting = TlsAcceptor::from(Arc::clone(&server.config)).accept(socket);
+    let accepting = async {
+        if speaks_in_the_clear(&socket).await? {
+            refuse_in_the_clear(socket).await?;
+            return Err(io::Error::other("the client speaks in the clear"));
+        }
+        let acceptor = TlsAcceptor::from(Arc::clone(&server.config));
+        acceptor.accept(socket).await
+    };
     let stream = timeout(limits::HANDSHAKE, accepting).await??;
     let secured = Secured::of(stream.get_ref().1, &server)?;
     Ok((stream, secured))
