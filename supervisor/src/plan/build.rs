@@ -3,6 +3,7 @@
 mod app;
 mod files;
 mod filtered;
+mod log_files;
 mod servers;
 
 use super::cut::{self, Cutting, Options};
@@ -184,6 +185,7 @@ impl Builder<'_> {
         } = cutting;
         let answers = sheet.site().settings.answers.clone();
         self.read_pages(&answers, sheet.site_pages());
+        self.look_at_access_log(&sheet);
         let apps = pieces.into_iter().map(|piece| {
             let policy = sheet.app(&piece.name, self.accounts, &mut self.problems);
             let spec = self.app(piece, policy, &here, logging.as_ref(), &mut cuts);

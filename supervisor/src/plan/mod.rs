@@ -35,6 +35,7 @@ mod media_types;
 mod names;
 pub mod needs;
 mod networks;
+mod proxy_rights;
 mod redirects;
 mod region;
 mod revocation;

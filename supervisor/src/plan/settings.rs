@@ -135,6 +135,11 @@ impl Sheet {
         &self.base.draft
     }
 
+    /// Where `[isolate]` sets a key.
+    pub fn site_place(&self, key: &str) -> Option<&Place> {
+        self.base.places.get(key)
+    }
+
     /// Where `error_pages` of `[isolate]` names each file.
     pub fn site_pages(&self) -> &BTreeMap<String, Place> {
         &self.base.pages

@@ -1,13 +1,13 @@
 //! `egg:Paste#static`: which of these apps the proxy serves itself, and why not the others.
 
 use super::cut::children;
-use super::identity::{self, Accounts};
+use super::identity::Accounts;
 use super::keys;
+use super::proxy_rights;
 use super::settings::Policy;
 use super::values::normal;
 use crate::config::tree::{Node, Parts, STATIC_TARGET, Via};
 use crate::router::message::StaticFiles;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The app itself, without anything around it.
@@ -58,7 +58,7 @@ pub(super) fn for_the_proxy(
         }
     }
     let root = root.ok_or("there is no `document_root`")?;
-    is_open_to_the_proxy(&root, accounts)?;
+    proxy_rights::may_search(&root, accounts)?;
     Ok(StaticFiles {
         root,
         // 0 is as none, there as here.
@@ -76,67 +76,13 @@ fn age(value: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("`cache_max_age = {value}` is no plain number of seconds"))
 }
 
-/// Whether the proxy can open what is in a directory, if that is there.
-///
-/// # Errors
-/// It cannot, in words for people.
-pub(super) fn is_open_to_the_proxy(
-    directory: &Path,
-    accounts: &dyn Accounts,
-) -> Result<(), String> {
-    let uid = identity::of_proxy(accounts);
-    match (uid, std::fs::metadata(directory)) {
-        (Some(uid), Ok(found)) if !may_search(&found, uid) => {
-            let directory = directory.display();
-            Err(format!(
-                "the proxy, which runs as `nobody`, may not search {directory}"
-            ))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Of a directory that is opened before privileges are given up, this is what the proxy still needs. Its group has the number
-/// of its user.
-fn may_search(directory: &std::fs::Metadata, uid: u32) -> bool {
-    let class = if directory.uid() == uid {
-        6
-    } else if directory.gid() == uid {
-        3
-    } else {
-        0
-    };
-    (directory.mode() >> class) & 0o1 != 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::identity::System;
     use crate::plan::settings::Policy;
-    use crate::plan::spec::{Settings, User};
-    use crate::plan::testing;
+    use crate::plan::spec::Settings;
+    use crate::plan::testing::{self, Own};
     use std::os::unix::fs::PermissionsExt;
-
-    /// A machine on which paster is this user.
-    struct Own(u32);
-
-    impl Accounts for Own {
-        fn own(&self) -> User {
-            User {
-                uid: self.0,
-                ..System.own()
-            }
-        }
-
-        fn user(&self, _: &str) -> Option<User> {
-            None
-        }
-
-        fn group(&self, _: &str) -> Option<u32> {
-            None
-        }
-    }
 
     fn files(options: &[(&str, &str)]) -> Node {
         let mut node = testing::app("files");

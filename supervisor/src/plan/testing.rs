@@ -1,9 +1,11 @@
-//! Nodes by hand, for unit tests.
+//! Nodes and users by hand, for unit tests.
 
 use crate::config::tree::{
     Conf, Factory, Loader, Member, Node, ObjectType, Origin, Parts, URLMAP_TARGET, Urlmap,
     UrlmapRoute, Via,
 };
+use crate::plan::identity::{Accounts, System};
+use crate::plan::spec::User;
 
 /// The file that all nodes come from.
 pub(crate) const FILE: &str = "/srv/site.ini";
@@ -122,4 +124,24 @@ pub(crate) fn urlmap(name: &str, routes: Vec<(&str, Node)>, not_found: Option<No
         URLMAP_TARGET,
         parts,
     )
+}
+
+/// A machine on which paster is this user.
+pub(crate) struct Own(pub(crate) u32);
+
+impl Accounts for Own {
+    fn own(&self) -> User {
+        User {
+            uid: self.0,
+            ..System.own()
+        }
+    }
+
+    fn user(&self, _: &str) -> Option<User> {
+        None
+    }
+
+    fn group(&self, _: &str) -> Option<u32> {
+        None
+    }
 }

@@ -46,6 +46,11 @@ fn server_options_that_are_not_honoured_are_named() {
 }
 
 #[test]
+fn directories_of_log_files_that_are_missing_are_named() {
+    snapshot("log_files", &["check", "site.ini"]);
+}
+
+#[test]
 fn all_problems_are_reported_at_once() {
     snapshot("bad_everywhere", &["check", "site.ini"]);
 }

@@ -37,6 +37,7 @@ impl Builder<'_> {
         };
         let debug = debug(&node.global_conf);
         self.look_at_sendfile(&name, &policy);
+        self.look_at_log_file(&name, &policy);
         self.read_pages(&policy.settings.answers, &policy.pages);
         let files = matches!(work, Work::Python) && static_files::is_one(&node);
         let files = files.then(|| self.files(&name, &node, &policy, cuts));

@@ -3,6 +3,7 @@
 use super::Builder;
 use crate::config::problem::Problem;
 use crate::config::tree::Node;
+use crate::plan::proxy_rights;
 use crate::plan::settings::Policy;
 use crate::plan::spec::Cut;
 use crate::plan::static_files;
@@ -64,7 +65,7 @@ impl Builder<'_> {
     /// Warns of directories whose files cannot be sent; they may still be made or opened before the start.
     pub(super) fn look_at_sendfile(&mut self, app: &str, policy: &Policy) {
         for Sendfile { directory, .. } in &policy.settings.sendfile {
-            let told = match static_files::is_open_to_the_proxy(directory, self.accounts) {
+            let told = match proxy_rights::may_search(directory, self.accounts) {
                 _ if !directory.is_dir() => Some((
                     format!(
                         "there is no directory {}, which `sendfile` of app `{app}` names",
@@ -79,11 +80,7 @@ impl Builder<'_> {
                 )),
             };
             if let Some((message, hint)) = told {
-                let warning = Problem::new("Warning", message).hint(hint);
-                self.warnings.push(match policy.places.get("sendfile") {
-                    Some(place) => warning.at(&place.file, place.line),
-                    None => warning,
-                });
+                self.warn_at(policy.places.get("sendfile"), message, hint);
             }
         }
     }
