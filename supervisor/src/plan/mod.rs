@@ -24,6 +24,7 @@ mod domains;
 mod error_pages;
 mod exec;
 mod filters;
+mod foreign;
 mod header_rules;
 pub mod identity;
 pub mod keys;

@@ -3,6 +3,7 @@
 mod contradictions;
 
 use super::error_pages;
+use super::foreign;
 use super::identity::{Accounts, identity};
 use super::keys::{self, Draft, LogTarget, Scope, Wrong, key};
 use super::names;
@@ -256,10 +257,11 @@ impl Sourced {
             let fitting = keys::all()
                 .filter(|row| part.app.is_none() || row.scope == Scope::App)
                 .map(|row| row.name);
-            return Err(option(match nearest(&entry.key, fitting) {
-                Some(name) => unknown.hint(format!("did you mean `{name}`?")),
-                None => unknown.hint("docs/settings.md lists all settings"),
-            }));
+            let meant = || Some(format!("did you mean `{}`?", nearest(&entry.key, fitting)?));
+            let hint = foreign::hint(&entry.key).or_else(meant);
+            return Err(option(unknown.hint(hint.unwrap_or_else(|| {
+                "docs/settings.md lists all settings".to_owned()
+            }))));
         };
         if part.app.is_some() && row.scope == Scope::Site {
             let problem = setting(format!("`{}` is no setting of a single app", row.name));

@@ -103,6 +103,18 @@ fn an_unknown_key_is_an_error_with_its_line_and_a_suggestion() {
 }
 
 #[test]
+fn words_of_other_servers_are_told_their_place() {
+    for (key, hint) in [
+        ("workers", "it is `processes` here"),
+        ("client_max_body_size", "it is `max_body` here"),
+        ("certfile", "it belongs into [server:main]"),
+    ] {
+        let (_, problems) = read(vec![part(None, 1, &[(key, "2")])]);
+        assert_eq!(problems[0].hint.as_deref(), Some(hint));
+    }
+}
+
+#[test]
 fn all_bad_values_are_reported_at_once_and_once() {
     let (sheet, problems) = read(vec![
         part(None, 1, &[("processes", "0"), ("queue_timeout", "10")]),
