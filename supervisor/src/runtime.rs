@@ -188,6 +188,7 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         private_tmp: run_dir.private_tmp(),
         state_dir,
         proxy_uid,
+        log_level,
         reload,
         logs,
         news: news_sender,

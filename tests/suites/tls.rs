@@ -259,6 +259,24 @@ fn who_does_not_speak_tls_is_counted_and_is_no_news() {
 }
 
 #[test]
+fn the_log_says_why_a_handshake_failed_where_it_is_to_say_more() {
+    let authority = Authority::new();
+    let site = || certified_site(&authority, &["a.example"], "", "");
+    for site in [
+        site().argument("-v"),
+        site().variable("PASTER_LOG", "debug"),
+    ] {
+        let paster = site.serve();
+        let mut scanner = paster.connect();
+        scanner.send(b"\x01\x02\x03\x04\x05\x06").expect("sent");
+        paster.wait_for("the reason", || {
+            let log = paster.stderr().text();
+            log.contains("DEBUG no TLS connection came about peer=")
+        });
+    }
+}
+
+#[test]
 fn who_speaks_http_in_the_clear_to_a_tls_port_is_told_so() {
     let authority = Authority::new();
     let paster = certified(&authority, &["a.example"]);

@@ -45,7 +45,7 @@ pub use frozen::{FrozenLogs, latin1};
 use lines::Cutter;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 pub use output::{AllRead, Output, Released};
-pub use own::OwnLog;
+pub use own::{LOG_VARIABLE, OwnLog};
 use pump::{End, Pace, Pipe, Pump};
 use routes::{abandon_unused, place};
 use sink::{Feed, Place, Sink};

@@ -11,6 +11,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use tracing_subscriber::fmt::MakeWriter;
 
+/// The variable that says what paster's own log shows, of whichever of its processes.
+pub const LOG_VARIABLE: &str = "PASTER_LOG";
+
 /// Makes writers for the log. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct OwnLog {

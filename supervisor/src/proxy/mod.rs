@@ -88,10 +88,10 @@ mod upgrade;
 mod upstream;
 mod worker;
 
+use crate::logs::LOG_VARIABLE;
 use std::process::ExitCode;
-use tracing::Level;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -106,15 +106,12 @@ pub fn main() -> ExitCode {
     let _ = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        .with_target(false)
+        .with_max_level(LevelFilter::TRACE)
         // Else it complains of a log that cannot be written by a panic.
         .log_internal_errors(false)
         .finish()
-        // h2 warns of what clients do wrong, as often as they do it.
-        .with(
-            Targets::new()
-                .with_default(Level::INFO)
-                .with_target("h2", LevelFilter::OFF),
-        )
+        .with(shown())
         .try_init();
     match inherited::control().and_then(control::run) {
         Ok(code) => code,
@@ -123,4 +120,12 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What the log shows: as the supervisor's does.
+fn shown() -> EnvFilter {
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE);
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
+    // It warns of what clients do wrong, as often as they do it.
+    filter.add_directive("h2=off".parse().expect("a directive"))
 }

@@ -3,7 +3,7 @@
 use crate::control::feed::Feed;
 use crate::control::journal;
 use crate::control::protocol::Event;
-use crate::logs::{Logs, OwnLog};
+use crate::logs::{LOG_VARIABLE, Logs, OwnLog};
 use crate::plan::spec::Plan;
 use crate::supervise::bind::Bound;
 use std::io::{self, IsTerminal};
@@ -24,7 +24,7 @@ pub(super) const LAST_LINES: Duration = Duration::from_secs(1);
 pub(super) fn init(writer: OwnLog, events: Feed<Arc<Event>>, level: Option<LevelFilter>) {
     let filter = match level {
         Some(level) => EnvFilter::new(level.to_string()),
-        None => EnvFilter::try_from_env("PASTER_LOG").unwrap_or_else(|_| EnvFilter::new("info")),
+        None => EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info")),
     };
     let log = tracing_subscriber::fmt::layer()
         .with_target(false)

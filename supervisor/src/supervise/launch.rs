@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc;
+use tracing::level_filters::LevelFilter;
 
 /// The program that runs now, to run its other roles from: also when a new version was installed in its place (proc(5)).
 pub(super) const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -53,6 +54,8 @@ pub struct Site {
     pub state_dir: PathBuf,
     /// The unprivileged user of the proxy, when it is not our own.
     pub proxy_uid: Option<u32>,
+    /// What the log shows, unless `PASTER_LOG` says it.
+    pub log_level: Option<LevelFilter>,
     /// With `--reload`: how often files are looked at.
     pub reload: Option<Duration>,
     pub logs: Logs,

@@ -1,7 +1,8 @@
 //! One proxy process, seen from the supervisor.
 
-use super::launch::THIS_PROGRAM;
+use super::launch::{Site, THIS_PROGRAM};
 use super::upgrade::Descriptors;
+use crate::logs::LOG_VARIABLE;
 use crate::manager::VARIABLES;
 use crate::router::message::{CONTROL_FD, FromProxy, PROXY_ROLE, Table, ToProxy};
 use crate::sys::process::Child;
@@ -12,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::net::UnixStream;
@@ -58,7 +58,7 @@ impl ProxyLink {
     /// # Errors
     /// What the operating system refuses: descriptors, processes.
     pub fn start(
-        workers_dir: &Path,
+        site: &Site,
         instance: Instance,
         first: Vec<ToProxy>,
         listeners: &[OwnedFd],
@@ -81,13 +81,16 @@ impl ProxyLink {
             .arg0("paster: proxy")
             .arg(PROXY_ROLE)
             .stdin(Stdio::null())
-            .current_dir(workers_dir)
+            .current_dir(&site.workers_dir)
             // Not in the terminal's foreground group: Ctrl-C is for the supervisor, which drains the proxy.
             .process_group(0)
             .fd_mappings(mappings)
             .map_err(|_| io::Error::other("descriptor numbers collide"))?;
         for variable in VARIABLES {
             command.env_remove(variable);
+        }
+        if let Some(level) = site.log_level {
+            command.env(LOG_VARIABLE, level.to_string());
         }
         let (tunables, value) = TUNABLES;
         if std::env::var_os(tunables).is_none() {

@@ -255,14 +255,7 @@ impl Driver {
         let first: Vec<ToProxy> = first.chain(self.certificates()).collect();
         let started = sockets.and_then(|sockets| {
             let news = self.proxies.news.clone();
-            ProxyLink::start(
-                &self.site.workers_dir,
-                instance,
-                first,
-                &sockets,
-                table,
-                news,
-            )
+            ProxyLink::start(&self.site, instance, first, &sockets, table, news)
         });
         match started {
             Ok(link) => {
