@@ -42,7 +42,7 @@ fn render(status: &Status) -> String {
         table(&status.apps)
     );
     status.apps.iter().for_each(|app| notes(&mut text, app));
-    text
+    printable(&text)
 }
 
 fn table(apps: &[AppStatus]) -> comfy_table::Table {
@@ -102,10 +102,10 @@ fn shown_state(app: &AppStatus) -> String {
 fn notes(text: &mut String, app: &AppStatus) {
     let name = &app.name;
     if let Some(message) = &app.maintenance_message {
-        let _ = write!(text, "\nmaintenance of {name}: {}", printable(message));
+        let _ = write!(text, "\nmaintenance of {name}: {message}");
     }
     if let Some(why) = &app.unreachable {
-        let _ = write!(text, "\n{name} cannot be reached: {}", printable(why));
+        let _ = write!(text, "\n{name} cannot be reached: {why}");
     }
     if let Some(death) = &app.last_death {
         let _ = write!(text, "\nlast death of {name}: {death}");
@@ -122,5 +122,29 @@ fn notes(text: &mut String, app: &AppStatus) {
             refused.left_s.ceil(),
             refused.deaths
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn nothing_that_a_terminal_would_obey_is_shown() {
+        let app = json!({
+            "name": "bl\u{1b}og", "state": "failed", "mounts": ["/"], "generation": 1, "restarts": 0, "queued": 0, "requests": 0,
+            "workers": [], "last_death": "worker 0 \u{1b}[2J", "maintenance_message": "soon\u{7}",
+        });
+        let status = json!({
+            "schema_version": 1, "pid": 42, "version": "1.0", "config": "/srv/\u{1b}.ini", "uptime_s": 1.0, "upgrades": 0,
+            "upgrade_error": null, "cpu_s": null, "rss_bytes": null, "listen": ["127.0.0.1:80"],
+            "proxy": {"pid": null, "cpu_s": null, "rss_bytes": null, "connections": 0, "table_version": 0},
+            "apps": [app],
+        });
+        let text = render(&serde_json::from_value(status).expect("a status"));
+        let is_harmless = |c: char| !c.is_control() || c == '\n';
+        assert!(text.chars().all(is_harmless), "{text:?}");
+        assert!(text.contains("last death of bl\u{fffd}og"), "{text}");
     }
 }
