@@ -1,21 +1,22 @@
 //! `paster check`: where it listens, what goes where, where the tree was cut and why, and every warning.
 
-use super::args::{CheckArgs, ConfigArgs};
+use super::args::CheckArgs;
 use super::exit::Exit;
 use super::output::{answer, message};
 use super::problems::{Severity, printable, render, shown};
 use super::report::{App, Failure, Report};
+use super::site;
 use super::table::columns;
 use crate::config::problem::Problem;
-use crate::plan::build::{PlanRequest, build};
+use crate::plan::build::build;
 use crate::plan::keys::Effective;
 use std::fmt::Write;
 
 pub(crate) fn run(args: &CheckArgs) -> Exit {
-    let request = match request(&args.config) {
+    let request = match site::request(&args.config) {
         Ok(request) => request,
         Err(text) => {
-            message(&text);
+            message(&format!("error: {text}"));
             return Exit::Usage;
         }
     };
@@ -34,23 +35,6 @@ pub(crate) fn run(args: &CheckArgs) -> Exit {
     }
     answer(&people(&report));
     Exit::Ok
-}
-
-/// What `paster check`, `routes` and `serve` make of the arguments.
-///
-/// # Errors
-/// A message when a variable has no `=`, or there is no current directory.
-pub(crate) fn request(args: &ConfigArgs) -> Result<PlanRequest, String> {
-    let mut request = PlanRequest::new(&args.config)?;
-    for var in &args.vars {
-        let (key, value) = var
-            .split_once('=')
-            .ok_or_else(|| format!("error: `{var}` is no variable\nhint: write it as KEY=VALUE"))?;
-        request.global_conf.insert(key.to_owned(), value.to_owned());
-    }
-    request.app_name.clone_from(&args.app_name);
-    request.server_name.clone_from(&args.server_name);
-    Ok(request)
 }
 
 /// Prints errors, all of them, where the reader looks for them.

@@ -2,15 +2,15 @@
 
 use super::args::{Kind, ResolveArgs};
 use super::exit::Exit;
-use super::output;
-use crate::config::{self, Query, python::Machine, tree::Conf, uri};
+use super::{output, site};
+use crate::config::{self, Query, python::Machine, uri};
 use serde_json::json;
 
 pub(crate) fn run(args: &ResolveArgs) -> Exit {
-    let global_conf = match variables(&args.vars) {
+    let global_conf = match site::variables(&args.vars) {
         Ok(global_conf) => global_conf,
-        Err(message) => {
-            output::message(&message);
+        Err(error) => {
+            output::message(&format!("error: {error}"));
             return Exit::Usage;
         }
     };
@@ -56,33 +56,5 @@ fn kind(kind: Kind) -> config::Kind {
         Kind::App => config::Kind::App,
         Kind::Filter => config::Kind::Filter,
         Kind::Server => config::Kind::Server,
-    }
-}
-
-/// Splits `KEY=VALUE` arguments at the first `=`; later ones win.
-pub(crate) fn variables(items: &[String]) -> Result<Conf, String> {
-    let mut conf = Conf::new();
-    for item in items {
-        let Some((name, value)) = item.split_once('=') else {
-            return Err(format!("error: `{item}` is not of the form KEY=VALUE"));
-        };
-        conf.insert(name.to_owned(), value.to_owned());
-    }
-    Ok(conf)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_split_at_the_first_equals_sign() {
-        let conf =
-            variables(&["a=b=c".to_owned(), "d=".to_owned(), "a=x".to_owned()]).expect("variables");
-        assert_eq!(
-            conf.into_iter().collect::<Vec<_>>(),
-            [("a".into(), "x".into()), ("d".into(), String::new())]
-        );
-        assert!(variables(&["start".to_owned()]).is_err());
     }
 }

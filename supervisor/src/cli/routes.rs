@@ -14,8 +14,8 @@ use serde::Serialize;
 pub(crate) fn run(args: &RoutesArgs) -> Exit {
     let mut request = match PlanRequest::new(&args.config) {
         Ok(request) => request,
-        Err(text) => {
-            message(&text);
+        Err(error) => {
+            message(&format!("error: {error}"));
             return Exit::Usage;
         }
     };

@@ -96,7 +96,8 @@ impl<'a> Given<'a> {
             app_name: args.app_name.clone(),
             server_name: args.server_name.clone(),
         };
-        let mut request = site::request(&request, args.isolate)?;
+        let mut request = site::request(&request)?;
+        request.isolate = args.isolate;
         request.server.clone_from(&args.server);
         request.passed = inherited.passed_names();
         let mut listen = Vec::new();

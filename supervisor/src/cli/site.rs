@@ -6,27 +6,31 @@ use crate::plan::build::PlanRequest;
 use crate::plan::values;
 use std::path::PathBuf;
 
-/// What planning needs, from the arguments.
-pub(crate) fn request(args: &ConfigArgs, isolate: bool) -> Result<PlanRequest, String> {
-    let mut global_conf = Conf::new();
-    for var in &args.vars {
-        let (key, value) = var
+/// What `paster check` and `serve` make of the arguments: isolating.
+///
+/// # Errors
+/// A variable has no `=`, or there is no current directory.
+pub(crate) fn request(args: &ConfigArgs) -> Result<PlanRequest, String> {
+    let mut request = PlanRequest::new(&args.config)?;
+    request.global_conf = variables(&args.vars)?;
+    request.app_name.clone_from(&args.app_name);
+    request.server_name.clone_from(&args.server_name);
+    Ok(request)
+}
+
+/// Splits `KEY=VALUE` arguments at the first `=`; later ones win.
+///
+/// # Errors
+/// One that has none.
+pub(crate) fn variables(items: &[String]) -> Result<Conf, String> {
+    let mut conf = Conf::new();
+    for item in items {
+        let (name, value) = item
             .split_once('=')
-            .ok_or_else(|| format!("`{var}` is no variable assignment: KEY=VALUE is expected"))?;
-        global_conf.insert(key.to_owned(), value.to_owned());
+            .ok_or_else(|| format!("`{item}` is no variable\nhint: write it as KEY=VALUE"))?;
+        conf.insert(name.to_owned(), value.to_owned());
     }
-    Ok(PlanRequest {
-        config: args.config.clone(),
-        app_name: args.app_name.clone(),
-        server_name: args.server_name.clone(),
-        server: None,
-        global_conf,
-        isolate,
-        identity: None,
-        passed: Vec::new(),
-        relative_to: std::env::current_dir()
-            .map_err(|error| format!("no current directory: {error}"))?,
-    })
+    Ok(conf)
 }
 
 /// The absolute path of the file behind CONFIG, without `..` (lexical, as Paste Deploy has it); names the runtime directory, so it must
@@ -41,6 +45,17 @@ pub(crate) fn config_path(config: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_split_at_the_first_equals_sign() {
+        let conf =
+            variables(&["a=b=c".to_owned(), "d=".to_owned(), "a=x".to_owned()]).expect("variables");
+        assert_eq!(
+            conf.into_iter().collect::<Vec<_>>(),
+            [("a".into(), "x".into()), ("d".into(), String::new())]
+        );
+        assert!(variables(&["start".to_owned()]).is_err());
+    }
 
     #[test]
     fn a_file_has_one_path_however_it_is_written() {

@@ -60,7 +60,7 @@ impl PlanRequest {
     /// A message for people, when there is no current directory.
     pub fn new(config: &str) -> Result<PlanRequest, String> {
         let relative_to = std::env::current_dir()
-            .map_err(|error| format!("error: there is no current directory: {error}"))?;
+            .map_err(|error| format!("there is no current directory: {error}"))?;
         Ok(PlanRequest {
             config: config.to_owned(),
             app_name: None,
