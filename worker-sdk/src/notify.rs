@@ -56,7 +56,11 @@ impl Notifier {
         if channel.ready.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        channel.send("READY=1").map_err(Error::Notify)
+        channel.send("READY=1").map_err(|error| {
+            // It has to be said again.
+            channel.ready.store(false, Ordering::Release);
+            Error::Notify(error)
+        })
     }
 
     /// Asks for `more` time from now, while starting or stopping; after it the supervisor's own limit counts again.
@@ -131,6 +135,20 @@ mod tests {
         assert_eq!(received(&supervisor), "STATUS=opening the shop");
         assert_eq!(received(&supervisor), "READY=1");
         assert_eq!(received(&supervisor), "EXTEND_TIMEOUT_USEC=3000000");
+    }
+
+    #[test]
+    fn readiness_that_was_not_heard_is_said_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("notify");
+        let notifier = Notifier::new(Some(path.as_os_str())).expect("a notifier");
+        assert!(notifier.ready().is_err());
+        let supervisor = UnixDatagram::bind(&path).expect("a socket");
+        supervisor
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .expect("a timeout");
+        notifier.ready().expect("sent");
+        assert_eq!(received(&supervisor), "READY=1");
     }
 
     #[test]
