@@ -35,7 +35,13 @@ pub fn children(pid: Pid) -> io::Result<Vec<Pid>> {
         Err(_) => return Ok(Vec::new()),
     };
     let mut found = Vec::new();
-    for task in tasks.flatten() {
+    for task in tasks {
+        let task = match task {
+            Ok(task) => task,
+            Err(error) if shortage::will_pass(&error) => return Err(error),
+            // It is just going.
+            Err(_) => break,
+        };
         let line = match fs::read_to_string(task.path().join("children")) {
             Ok(line) => line,
             Err(error) if shortage::will_pass(&error) => return Err(error),
