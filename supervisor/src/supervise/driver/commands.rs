@@ -1,6 +1,7 @@
 //! Commands change what is wanted; their answers wait until that is so ([`super::waiters`]).
 
 use super::Driver;
+use super::app::AppRun;
 use super::maintenance::Ordered;
 use super::shutdown::Phase;
 use super::waiters::{Cause, Goal, GoalKind, Waiter, result};
@@ -29,6 +30,28 @@ pub(super) enum Decision {
     /// End a stop by hand.
     Resume,
     Nothing,
+}
+
+/// What whoever asked is told, and when.
+enum Expected {
+    /// That this was done, when the goal has been reached.
+    Goal(&'static str, GoalKind),
+    /// That this was done, without a wait for any process.
+    AtOnce(&'static str),
+}
+
+fn expected(decision: &Decision, app: &AppRun) -> Expected {
+    match decision {
+        Decision::RollOut { action, .. } => {
+            Expected::Goal(action, GoalKind::Generation(app.next_generation()))
+        }
+        Decision::Await { action } => Expected::Goal(action, GoalKind::Up),
+        Decision::Stop => Expected::Goal("stopped", GoalKind::Gone),
+        Decision::Remove => Expected::Goal("removed", GoalKind::Gone),
+        Decision::Resume if app.machine.state() == AppState::Stopped => Expected::AtOnce("started"),
+        Decision::Resume | Decision::Nothing => Expected::AtOnce("unchanged"),
+        Decision::Update(_) => Expected::AtOnce("updated"),
+    }
 }
 
 /// On the way out nothing is started any more.
@@ -136,35 +159,13 @@ impl Driver {
             else {
                 continue;
             };
-            let goal = |action, kind| Goal {
-                name: name.clone(),
-                action,
-                kind,
-            };
-            match decision {
-                Decision::RollOut { action, .. } => {
-                    pending.insert(
-                        number,
-                        goal(action, GoalKind::Generation(app.next_generation())),
-                    );
+            match expected(decision, app) {
+                Expected::Goal(action, kind) => {
+                    let name = name.clone();
+                    pending.insert(number, Goal { name, action, kind });
                 }
-                Decision::Await { action } => {
-                    pending.insert(number, goal(action, GoalKind::Up));
-                }
-                Decision::Stop => {
-                    pending.insert(number, goal("stopped", GoalKind::Gone));
-                }
-                Decision::Remove => {
-                    pending.insert(number, goal("removed", GoalKind::Gone));
-                }
-                Decision::Resume if app.machine.state() == AppState::Stopped => {
-                    results.push(result(name, "started", app.machine.generation()));
-                }
-                Decision::Resume | Decision::Nothing => {
-                    results.push(result(name, "unchanged", app.machine.generation()));
-                }
-                Decision::Update(_) => {
-                    results.push(result(name, "updated", app.machine.generation()))
+                Expected::AtOnce(action) => {
+                    results.push(result(name, action, app.machine.generation()));
                 }
             }
         }
@@ -177,20 +178,24 @@ impl Driver {
             cause,
         });
         for (name, decision) in decisions {
-            let Some(number) = self.numbers.get(&name).copied() else {
-                continue;
-            };
-            match decision {
-                Decision::RollOut { spec, .. } => self.roll_out(number, *spec),
-                Decision::Update(spec) => self.update_policy(number, &spec),
-                Decision::Stop => self.step(number, Event::Stop),
-                Decision::Remove => self.remove_app(&name),
-                Decision::Resume => {
-                    self.step(number, Event::Start);
-                    self.dirty = true;
-                }
-                Decision::Await { .. } | Decision::Nothing => {}
+            self.act(&name, decision);
+        }
+    }
+
+    fn act(&mut self, name: &str, decision: Decision) {
+        let Some(number) = self.numbers.get(name).copied() else {
+            return;
+        };
+        match decision {
+            Decision::RollOut { spec, .. } => self.roll_out(number, *spec),
+            Decision::Update(spec) => self.update_policy(number, &spec),
+            Decision::Stop => self.step(number, Event::Stop),
+            Decision::Remove => self.remove_app(name),
+            Decision::Resume => {
+                self.step(number, Event::Start);
+                self.dirty = true;
             }
+            Decision::Await { .. } | Decision::Nothing => {}
         }
     }
 

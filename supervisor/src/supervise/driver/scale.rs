@@ -189,11 +189,10 @@ impl Driver {
 
     /// The new workers, if there were to be any, did not come up.
     fn take_back(&mut self, number: u64, error: &str) {
-        let Some((app, to)) = self
+        let Some((to, app)) = self
             .apps
             .get_mut(&number)
             .and_then(|app| Some((app.scaled_from.take()?, app)))
-            .map(|(to, app)| (app, to))
         else {
             return;
         };

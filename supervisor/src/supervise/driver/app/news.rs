@@ -2,9 +2,9 @@
 
 use super::super::ending::Ending;
 use super::super::{Driver, IDS_PER_APP};
-use super::Live;
+use super::{AppRun, Live};
 use crate::control::kinds;
-use crate::keeper::message::Exit;
+use crate::keeper::message::{Ended, Exit};
 use crate::supervise::launch::News;
 use crate::supervise::machine::{Event, WorkerId};
 use crate::sys::{proctree, shortage};
@@ -43,31 +43,9 @@ impl Driver {
         if app.has_template(id) {
             return self.template_news(number, id, news);
         }
-        let name = app.spec.name.clone();
         match news {
-            News::Spawned { pid, root } => {
-                if let Some(live) = app.live.get_mut(&id) {
-                    live.pid = Some(pid);
-                    live.root = root;
-                    live.note(&format!("spawned (pid {pid})"));
-                    let (slot, generation) = (live.slot, live.generation);
-                    tracing::debug!(
-                        name: kinds::WORKER_SPAWNED,
-                        app = %name,
-                        slot,
-                        generation,
-                        pid,
-                        "worker spawned"
-                    );
-                }
-            }
-            News::Status(status) => {
-                if let Some(live) = app.live.get_mut(&id) {
-                    tracing::debug!(app = %name, slot = live.slot, status, "worker status");
-                    live.note(&format!("STATUS={status}"));
-                    live.status = Some(status);
-                }
-            }
+            News::Spawned { pid, root } => app.spawned(id, pid, root),
+            News::Status(status) => app.told_status(id, status),
             News::Ready => {
                 if let Some(live) = app.live.get_mut(&id) {
                     live.note("ready");
@@ -80,22 +58,13 @@ impl Driver {
             News::Alive => self.step(number, Event::Alive(id)),
             News::Failed { step, error } => {
                 let error = format!("could not be started: {step}: {error}");
-                if let Some(mut live) = app.live.remove(&id) {
-                    live.note(&error);
-                    live.status = Some(step);
-                    app.last_ending = Some(Ending::of(id, &live, None, None, Instant::now()));
-                }
+                app.not_started(id, step, &error);
                 self.step(number, Event::SpawnFailed(id, error));
             }
             // Of templates.
             News::Gone => {}
             News::Exited { ended, at } => {
-                let state = app.machine.worker(id).map(|worker| worker.state);
-                let mut pid = None;
-                if let Some(live) = app.live.remove(&id) {
-                    pid = live.pid;
-                    app.last_ending = Some(Ending::of(id, &live, Some(ended), state, at));
-                }
+                let pid = app.ended(id, ended, at);
                 if ended.exit == Exit::Unknown {
                     self.sweep_orphans(pid);
                 }
@@ -105,5 +74,50 @@ impl Driver {
                 }
             }
         }
+    }
+}
+
+/// What is noted of a worker; what follows from it the machine decides.
+impl AppRun {
+    fn spawned(&mut self, id: WorkerId, pid: u32, root: Option<u32>) {
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        live.pid = Some(pid);
+        live.root = root;
+        live.note(&format!("spawned (pid {pid})"));
+        tracing::debug!(
+            name: kinds::WORKER_SPAWNED,
+            app = %self.spec.name,
+            slot = live.slot,
+            generation = live.generation,
+            pid,
+            "worker spawned"
+        );
+    }
+
+    fn told_status(&mut self, id: WorkerId, status: String) {
+        if let Some(live) = self.live.get_mut(&id) {
+            tracing::debug!(app = %self.spec.name, slot = live.slot, status, "worker status");
+            live.note(&format!("STATUS={status}"));
+            live.status = Some(status);
+        }
+    }
+
+    /// Its start has failed at this step.
+    fn not_started(&mut self, id: WorkerId, step: String, error: &str) {
+        if let Some(mut live) = self.live.remove(&id) {
+            live.note(error);
+            live.status = Some(step);
+            self.last_ending = Some(Ending::of(id, &live, None, None, Instant::now()));
+        }
+    }
+
+    /// Its pid, as far as it was known.
+    fn ended(&mut self, id: WorkerId, ended: Ended, at: Instant) -> Option<u32> {
+        let state = self.machine.worker(id).map(|worker| worker.state);
+        let live = self.live.remove(&id)?;
+        self.last_ending = Some(Ending::of(id, &live, Some(ended), state, at));
+        live.pid
     }
 }
