@@ -9,7 +9,7 @@ mod start;
 mod template;
 mod told;
 
-pub(super) use frozen::{FrozenApp, Resting};
+pub(super) use frozen::FrozenApp;
 
 use super::ending::{Ending, Lost, Sentence};
 use super::maintenance::Ordered;

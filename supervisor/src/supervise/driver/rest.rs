@@ -1,6 +1,6 @@
 //! The whole site at rest: every conversation frozen, as plain data and descriptors, and going on again.
 
-use super::app::{AppRun, FrozenApp, Resting};
+use super::app::{AppRun, FrozenApp};
 use super::proxies::FrozenProxies;
 use super::{Driver, Inputs, Order};
 use crate::control::feed::Feed;
@@ -12,7 +12,7 @@ use crate::plan::spec::Plan;
 use crate::supervise::bind::{Binder, Bound, FrozenListener, FrozenSocket};
 use crate::supervise::launch::News;
 use crate::supervise::machine::WorkerId;
-use crate::supervise::proxy_link::{self, Instance, ProxyNews};
+use crate::supervise::proxy_link::{Instance, ProxyNews};
 use crate::supervise::upgrade::{Descriptors, moment};
 use crate::sys::pidfile::PidFile;
 use serde::{Deserialize, Serialize};
@@ -131,35 +131,25 @@ impl Driver {
         &mut self,
         inputs: &mut Inputs,
     ) -> Result<(FrozenDriver, Descriptors), String> {
-        let deadline = Instant::now() + REST;
-        let mut descriptors = Descriptors::default();
-        let mut unheard = Unheard::default();
-        let workers: Vec<Resting> = self.apps.values().flat_map(AppRun::rest).collect();
+        let mut pause = Pause {
+            inputs,
+            deadline: Instant::now() + REST,
+            descriptors: Descriptors::default(),
+            unheard: Unheard::default(),
+            late: false,
+        };
+        // All are asked before the first is waited for.
+        let workers = self.apps.values().flat_map(AppRun::rest).collect();
         let proxies = self.proxies.rest();
-        let mut conversations = BTreeMap::new();
-        let mut late = false;
-        for Resting { id, conversation } in workers {
-            match unheard.while_waiting(inputs, conversation, deadline).await {
-                Some(Ok((frozen, held))) => {
-                    descriptors.extend(held);
-                    conversations.insert(id, frozen);
-                }
-                // It has ended, and its last news is there.
-                Some(Err(_)) => {}
-                None => late = true,
-            }
-        }
-        let mut links: BTreeMap<Instance, proxy_link::Frozen> = BTreeMap::new();
-        for (instance, conversation) in proxies {
-            match unheard.while_waiting(inputs, conversation, deadline).await {
-                Some(Ok((frozen, held))) => {
-                    descriptors.extend(held);
-                    links.insert(instance, frozen);
-                }
-                Some(Err(_)) => {}
-                None => late = true,
-            }
-        }
+        let mut conversations = pause.all(workers).await;
+        let links = pause.all(proxies).await;
+        let Pause {
+            inputs,
+            mut descriptors,
+            mut unheard,
+            late,
+            ..
+        } = pause;
         unheard.take_rest(inputs);
         let proxies = self.proxies.freeze(links);
         let apps = self.apps.iter();
@@ -280,6 +270,43 @@ impl FrozenDriver {
 
 fn unknown(app: &str) -> String {
     format!("it does not find the running app `{app}` in the configuration")
+}
+
+/// The time in which everything comes to rest.
+struct Pause<'a> {
+    inputs: &'a mut Inputs,
+    deadline: Instant,
+    /// Of those that rest.
+    descriptors: Descriptors,
+    unheard: Unheard,
+    /// Something has not come to rest in time.
+    late: bool,
+}
+
+impl Pause<'_> {
+    /// Waits for all that were asked to rest, and gives those that do.
+    async fn all<I: Ord, F>(
+        &mut self,
+        asked: Vec<(I, oneshot::Receiver<(F, Descriptors)>)>,
+    ) -> BTreeMap<I, F> {
+        let mut resting = BTreeMap::new();
+        for (id, conversation) in asked {
+            let (unheard, deadline) = (&mut self.unheard, self.deadline);
+            match unheard
+                .while_waiting(self.inputs, conversation, deadline)
+                .await
+            {
+                Some(Ok((frozen, held))) => {
+                    self.descriptors.extend(held);
+                    resting.insert(id, frozen);
+                }
+                // It has ended, and its last news is there.
+                Some(Err(_)) => {}
+                None => self.late = true,
+            }
+        }
+        resting
+    }
 }
 
 impl Unheard {

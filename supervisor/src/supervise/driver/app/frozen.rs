@@ -22,11 +22,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
-/// A worker whose conversation is about to rest.
-pub(in super::super) struct Resting {
-    pub(in super::super) id: WorkerId,
-    pub(in super::super) conversation: oneshot::Receiver<(keeper_link::Frozen, Descriptors)>,
-}
+/// The conversation with a worker that is about to rest.
+type Resting = oneshot::Receiver<(keeper_link::Frozen, Descriptors)>;
 
 /// An app of the plan, without what the plan says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -87,16 +84,11 @@ struct FrozenWorker {
 
 impl AppRun {
     /// Asks all conversations to rest.
-    pub(in super::super) fn rest(&self) -> Vec<Resting> {
-        let resting = |(id, live): (&WorkerId, &Live)| Resting {
-            id: *id,
-            conversation: live.launched.freeze(),
-        };
-        let templates = self.templates.iter().map(|(id, template)| Resting {
-            id: *id,
-            conversation: template.rest(),
-        });
-        self.live.iter().map(resting).chain(templates).collect()
+    pub(in super::super) fn rest(&self) -> impl Iterator<Item = (WorkerId, Resting)> {
+        let workers = self.live.iter();
+        let workers = workers.map(|(id, live)| (*id, live.launched.freeze()));
+        let templates = self.templates.iter();
+        workers.chain(templates.map(|(id, template)| (*id, template.rest())))
     }
 
     /// The app as data; `conversations` are those that rest.
