@@ -1,6 +1,6 @@
 //! Starting the worker: everything between fork and exec, as named steps, so that a failure says which.
 
-use super::message::{CONFIG_FD, HOST_FD, KeeperSpec, LISTENER_FD};
+use super::message::{CONFIG_FD, HOST_FD, Identity, KeeperSpec, LISTENER_FD};
 use crate::confine::Failure;
 use crate::confine::failure::failed;
 use crate::confine::worker::Prepared;
@@ -83,16 +83,7 @@ fn become_worker(
         prepared.restrict()?;
     }
     if let Some(identity) = &spec.identity {
-        let groups: Vec<Gid> = identity
-            .groups
-            .iter()
-            .map(|gid| Gid::from_raw(*gid))
-            .collect();
-        nix::unistd::setgroups(&groups).map_err(failed("setgroups"))?;
-        nix::unistd::setgid(Gid::from_raw(identity.gid))
-            .map_err(failed(format!("setgid {}", identity.gid)))?;
-        nix::unistd::setuid(Uid::from_raw(identity.uid))
-            .map_err(failed(format!("setuid {}", identity.uid)))?;
+        assume(identity)?;
     }
     if let Some(directory) = &spec.directory {
         nix::unistd::chdir(directory).map_err(failed(format!(
@@ -106,19 +97,7 @@ fn become_worker(
         return Err(Failure::new("parent-death signal", "the keeper is gone"));
     }
     place_descriptors(spec, failure_fd, orders)?;
-    let mut env = Vec::with_capacity(spec.env.len() + 1);
-    for (key, value) in &spec.env {
-        let pair = CString::new(format!("{key}={value}"));
-        env.push(
-            pair.map_err(|_| {
-                Failure::new("environment", format!("{key} contains a NUL character"))
-            })?,
-        );
-    }
-    if spec.has_listener {
-        let pid = format!("LISTEN_PID={}", Pid::this());
-        env.push(CString::new(pid).map_err(|error| Failure::new("environment", error))?);
-    }
+    let env = environment(spec)?;
     let path = spec.env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
     let program = find_program(&spec.argv[0], path)?;
     if let Some(prepared) = prepared {
@@ -126,6 +105,30 @@ fn become_worker(
     }
     nix::unistd::execve(&program, argv, &env)
         .map_err(failed(format!("execute {}", program.to_string_lossy())))
+}
+
+/// For good.
+fn assume(identity: &Identity) -> Result<(), Failure> {
+    let groups = identity.groups.iter().map(|gid| Gid::from_raw(*gid));
+    let groups: Vec<Gid> = groups.collect();
+    nix::unistd::setgroups(&groups).map_err(failed("setgroups"))?;
+    nix::unistd::setgid(Gid::from_raw(identity.gid))
+        .map_err(failed(format!("setgid {}", identity.gid)))?;
+    nix::unistd::setuid(Uid::from_raw(identity.uid))
+        .map_err(failed(format!("setuid {}", identity.uid)))
+}
+
+/// With the pid of this process, which the worker will have.
+fn environment(spec: &KeeperSpec) -> Result<Vec<CString>, Failure> {
+    let pid = spec
+        .has_listener
+        .then(|| ("LISTEN_PID".to_owned(), Pid::this().to_string()));
+    let pid = pid.iter().map(|(key, value)| (key, value));
+    let pair = |(key, value): (&String, &String)| {
+        CString::new(format!("{key}={value}"))
+            .map_err(|_| Failure::new("environment", format!("{key} contains a NUL character")))
+    };
+    spec.env.iter().chain(pid).map(pair).collect()
 }
 
 /// The worker sees its listener at 3, its configuration at 4, the source of the Python host at 5, and a template its orders
