@@ -136,61 +136,36 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         ))),
         None => None,
     };
-    let Holdings {
-        plan,
-        run_dir,
-        listeners,
-        forget,
-        inherited,
-        binder,
-        control,
-        pid_file,
-        log,
-        proxy_uid,
-        strangers,
-        mut predecessor,
-    } = match hold(serve, &mut orders).await? {
-        Some(holdings) => holdings,
-        None => return Ok(()),
+    // Its lock is let go last, when the log has been written.
+    let Some(mut held) = hold(serve, &mut orders).await? else {
+        return Ok(());
     };
-    if predecessor.is_none() {
+    if held.predecessor.is_none() {
         announce(&Started {
-            plan: &plan,
-            urls: listeners.iter().map(|bound| bound.info.url()).collect(),
+            plan: &held.plan,
+            urls: held.listeners.iter().map(|b| b.info.url()).collect(),
         });
     }
-    if let Some(log) = log {
-        background::to_log(&log)?;
-    }
-    if around.daemon {
-        background::to_nowhere(inherited.log_file.is_none())?;
-    }
-    let feeds = feeds(predecessor.as_mut())?;
-    let Feeds { logs, events } = feeds.clone();
-    let _last_lines = log::LastLines(logs.clone());
-    log::init(logs.own_log(), events.clone(), log_level);
-    if predecessor.is_none() && inherited.log_file.is_some() {
-        log::tell_start(&plan, &listeners, around.obituary.as_deref());
-    }
-    for stranger in strangers {
-        let (pid, group) = (stranger.pid, stranger.group.display());
-        tracing::warn!(pid, %group, "a process that paster does not know is in its control group; it is left alone");
-    }
+    leave_the_terminal(held.log.take(), &held.inherited, around.daemon)?;
+    let feeds = feeds(held.predecessor.as_mut())?;
+    let _last_lines = log::LastLines(feeds.logs.clone());
+    log::init(feeds.logs.own_log(), feeds.events.clone(), log_level);
+    log_what_was_found(&held, around.obituary.as_deref());
     let (news_sender, news) = mpsc::channel(1024);
     let (proxy_sender, proxy_news) = mpsc::channel(1024);
     let (call_sender, calls) = mpsc::channel(64);
     let site = Site {
         program: succession::program()?,
         invoked_as: succession::invoked_as()?,
-        config: plan.config.clone(),
-        workers_dir: run_dir.workers(),
-        name: run_dir.site_name(),
-        private_tmp: run_dir.private_tmp(),
+        config: held.plan.config.clone(),
+        workers_dir: held.run_dir.workers(),
+        name: held.run_dir.site_name(),
+        private_tmp: held.run_dir.private_tmp(),
         state_dir,
-        proxy_uid,
+        proxy_uid: held.proxy_uid,
         log_level,
         reload,
-        logs,
+        logs: feeds.logs.clone(),
         news: news_sender,
     };
     let mut inputs = Inputs {
@@ -200,27 +175,57 @@ async fn run(mut serve: Serve, announce: impl FnOnce(&Started)) -> Result<(), Se
         orders,
     };
     let surroundings = Surroundings {
-        run_dir: run_dir.path().to_path_buf(),
-        lock: run_dir.lock()?,
-        control: control.try_clone()?.into(),
-        events,
-        inherited,
-        binder,
-        pid_file,
+        run_dir: held.run_dir.path().to_path_buf(),
+        lock: held.run_dir.lock()?,
+        control: held.control.try_clone()?.into(),
+        events: feeds.events.clone(),
+        inherited: held.inherited,
+        binder: held.binder,
+        pid_file: held.pid_file,
     };
+    let (plan, listeners) = (held.plan, held.listeners);
     let mut driver = Driver::new(site, plan, surroundings, listeners, proxy_sender, replan);
-    driver.forget_listeners(&forget);
+    driver.forget_listeners(&held.forget);
     if let Some(launcher) = around.launcher {
         driver.when_up(Box::new(move |words| {
             front.iter().for_each(JoinHandle::abort);
             launcher.serving(words);
         }));
     }
-    match predecessor {
+    match held.predecessor {
         None => driver.start_all(),
         Some((from, state, descriptors)) => driver.take_over(&from, state, descriptors)?,
     }
-    supervise(&mut driver, &mut inputs, &control, &call_sender, &feeds).await
+    supervise(
+        &mut driver,
+        &mut inputs,
+        &held.control,
+        &call_sender,
+        &feeds,
+    )
+    .await
+}
+
+/// What is printed from now on goes to the log file, or nowhere.
+fn leave_the_terminal(log: Option<File>, inherited: &Inherited, daemon: bool) -> io::Result<()> {
+    if let Some(log) = log {
+        background::to_log(&log)?;
+    }
+    if daemon {
+        background::to_nowhere(inherited.log_file.is_none())?;
+    }
+    Ok(())
+}
+
+/// The first lines of the log.
+fn log_what_was_found(held: &Holdings, obituary: Option<&str>) {
+    if held.predecessor.is_none() && held.inherited.log_file.is_some() {
+        log::tell_start(&held.plan, &held.listeners, obituary);
+    }
+    for stranger in &held.strangers {
+        let (pid, group) = (stranger.pid, stranger.group.display());
+        tracing::warn!(pid, %group, "a process that paster does not know is in its control group; it is left alone");
+    }
 }
 
 /// What we need to serve; none if we were told to stop before we had it.
