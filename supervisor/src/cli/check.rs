@@ -8,6 +8,7 @@ use super::report::{App, Failure, Report};
 use super::site;
 use super::table::columns;
 use crate::config::problem::Problem;
+use crate::confine::verdict::Guarantee;
 use crate::plan::build::build;
 use crate::plan::keys::Effective;
 use std::fmt::Write;
@@ -79,49 +80,31 @@ fn people(report: &Report<'_>) -> String {
     });
     section(&mut text, "cut", cuts);
     for app in &report.apps {
-        let changed = app
-            .settings
-            .iter()
-            .filter(|setting| setting.value != setting.default);
-        let changed: Vec<&Effective> = changed.collect();
-        let width = value_width(&changed);
-        let rows: Vec<Vec<String>> = changed
-            .iter()
-            .map(|setting| {
-                let (value, default) = (&setting.value, &setting.default);
-                vec![
-                    format!("* {}", setting.key),
-                    format!("{value:width$}  (not {default})"),
-                ]
-            })
-            .collect();
-        if !rows.is_empty() {
-            section(
-                &mut text,
-                &format!("settings of {} that are not the default", app.name),
-                rows,
-            );
-        }
+        let title = format!("settings of {} that are not the default", app.name);
+        section_if_any(&mut text, &title, changed(&app.settings));
     }
-    for app in report.apps.iter().filter(|app| !app.guarantees.is_empty()) {
-        let rows = app.guarantees.iter().map(|guarantee| {
-            let holds = if guarantee.holds {
-                "holds"
-            } else {
-                "does not hold here"
-            };
-            let hint = guarantee.hint.as_ref();
-            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-            vec![
-                guarantee.key.to_owned(),
-                holds.to_owned(),
-                format!("{}{hint}", guarantee.why),
-            ]
-        });
-        section(&mut text, &format!("isolation of {}", app.name), rows);
+    for app in &report.apps {
+        let title = format!("isolation of {}", app.name);
+        section_if_any(&mut text, &title, app.guarantees.iter().map(guarantee));
     }
     let _ = write!(text, "\nall settings are in the output of --json");
     text
+}
+
+/// Settings that do not have their default.
+fn changed(settings: &[Effective]) -> impl Iterator<Item = Vec<String>> {
+    let changed: Vec<_> = settings
+        .iter()
+        .filter(|setting| setting.value != setting.default)
+        .collect();
+    let width = value_width(&changed);
+    changed.into_iter().map(move |setting| {
+        let (value, default) = (&setting.value, &setting.default);
+        vec![
+            format!("* {}", setting.key),
+            format!("{value:width$}  (not {default})"),
+        ]
+    })
 }
 
 /// A long value (rules for fields, pages) does not push what stands behind the others out of sight.
@@ -129,6 +112,20 @@ fn value_width(settings: &[&Effective]) -> usize {
     const LONG: usize = 40;
     let widths = settings.iter().map(|setting| setting.value.chars().count());
     widths.filter(|width| *width <= LONG).max().unwrap_or(0)
+}
+
+fn guarantee(guarantee: &Guarantee) -> Vec<String> {
+    let holds = match guarantee.holds {
+        true => "holds",
+        false => "does not hold here",
+    };
+    let hint = guarantee.hint.as_ref();
+    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+    vec![
+        guarantee.key.to_owned(),
+        holds.to_owned(),
+        format!("{}{hint}", guarantee.why),
+    ]
 }
 
 fn place(app: &App<'_>) -> String {
@@ -141,4 +138,11 @@ fn place(app: &App<'_>) -> String {
 
 fn section(text: &mut String, title: &str, rows: impl IntoIterator<Item = Vec<String>>) {
     let _ = writeln!(text, "\n{title}\n{}", columns(rows));
+}
+
+fn section_if_any(text: &mut String, title: &str, rows: impl Iterator<Item = Vec<String>>) {
+    let mut rows = rows.peekable();
+    if rows.peek().is_some() {
+        section(text, title, rows);
+    }
 }

@@ -16,72 +16,71 @@ pub(super) fn announce(args: &ServeArgs, config: &str, log: Option<&Path>, start
         return;
     }
     let mut lines = vec![
-        format!("paster {} serves {}", env!("CARGO_PKG_VERSION"), config),
+        format!("paster {} serves {config}", env!("CARGO_PKG_VERSION")),
         String::new(),
     ];
-    for url in &started.urls {
-        lines.push(format!("  listening on  {url}"));
-    }
+    let urls = started.urls.iter();
+    lines.extend(urls.map(|url| format!("  listening on  {url}")));
     lines.push(String::new());
-    let mounts: Vec<String> = started
-        .plan
-        .apps
-        .values()
-        .map(|app| app.mounts.join(" "))
-        .collect();
-    let mount_width = mounts.iter().map(String::len).max().unwrap_or(0);
-    let name_width = started.plan.apps.keys().map(String::len).max().unwrap_or(0);
-    for (app, mount) in started.plan.apps.values().zip(&mounts) {
-        let workers = match &app.kind {
-            AppKind::Upstream { .. } => "runs elsewhere".to_owned(),
-            AppKind::Static(_) => "served by the proxy".to_owned(),
-            AppKind::Python { .. } | AppKind::Exec { .. } => format!(
-                "{} × {}",
-                plural(app.settings.processes, "process", "processes"),
-                plural(app.settings.threads, "thread", "threads")
-            ),
-        };
-        let kind = match &app.kind {
-            AppKind::Python { .. } => "python".to_owned(),
-            AppKind::Exec { argv, .. } => program_name(argv),
-            AppKind::Upstream { .. } => "upstream".to_owned(),
-            AppKind::Static(_) => "files".to_owned(),
-        };
-        lines.push(format!(
-            "  {mount:mount_width$}  {:name_width$}  {kind}, {workers}",
-            app.name
-        ));
-    }
+    lines.extend(apps(started.plan));
     if let Some(note) = root_note(started.plan) {
         lines.push(String::new());
         lines.push(note);
     }
     lines.push(String::new());
-    let config = shell_word(config);
+    lines.extend(how_to_go_on(args, config, log));
+    lines.push(String::new());
+    output::message(&lines.join("\n"));
+}
+
+/// A line for each app: where, what, how many processes.
+fn apps(plan: &Plan) -> Vec<String> {
+    let apps = plan.apps.values();
+    let mounts: Vec<String> = apps.clone().map(|app| app.mounts.join(" ")).collect();
+    let mount_width = mounts.iter().map(String::len).max().unwrap_or(0);
+    let name_width = plan.apps.keys().map(String::len).max().unwrap_or(0);
+    apps.zip(&mounts)
+        .map(|(app, mount)| {
+            let (name, what) = (&app.name, what_runs(app));
+            format!("  {mount:mount_width$}  {name:name_width$}  {what}")
+        })
+        .collect()
+}
+
+fn what_runs(app: &AppSpec) -> String {
+    let kind = match &app.kind {
+        AppKind::Python { .. } => "python".to_owned(),
+        AppKind::Exec { argv, .. } => program_name(argv),
+        AppKind::Upstream { .. } => return "upstream, runs elsewhere".to_owned(),
+        AppKind::Static(_) => return "files, served by the proxy".to_owned(),
+    };
+    let processes = plural(app.settings.processes, "process", "processes");
+    let threads = plural(app.settings.threads, "thread", "threads");
+    format!("{kind}, {processes} × {threads}")
+}
+
+fn how_to_go_on(args: &ServeArgs, config: &str, log: Option<&Path>) -> Vec<String> {
     let run_dir = args.run_dir.as_deref().map_or_else(String::new, |dir| {
         format!(" --run-dir {}", shell_word(&dir.to_string_lossy()))
     });
-    lines.push("  in another terminal:".to_owned());
-    lines.push(format!("    paster status {config}{run_dir}"));
-    lines.push(format!("    paster restart {config}{run_dir} APP"));
-    if args.daemon
-        || args
-            .vars
-            .first()
-            .is_some_and(|word| word == "start" || word == "restart")
-    {
-        lines.push(format!("    paster stop {config}{run_dir}"));
-    } else {
-        lines.push("  Ctrl-C stops (again: at once)".to_owned());
-    }
+    let site = shell_word(config) + &run_dir;
+    let mut lines = vec![
+        "  in another terminal:".to_owned(),
+        format!("    paster status {site}"),
+        format!("    paster restart {site} APP"),
+    ];
+    let word = args.vars.first().map(String::as_str);
+    lines.push(
+        match args.daemon || matches!(word, Some("start" | "restart")) {
+            true => format!("    paster stop {site}"),
+            false => "  Ctrl-C stops (again: at once)".to_owned(),
+        },
+    );
     if args.reload {
         lines.push("  files are watched: what you edit is served at once".to_owned());
     }
-    if let Some(log) = log {
-        lines.push(format!("  log: {}", log.display()));
-    }
-    lines.push(String::new());
-    output::message(&lines.join("\n"));
+    lines.extend(log.map(|log| format!("  log: {}", log.display())));
+    lines
 }
 
 /// As it has to be typed in a shell.
