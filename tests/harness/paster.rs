@@ -282,6 +282,19 @@ impl Paster {
         Some(answer.split_once("\r\n\r\n")?.1.to_owned())
     }
 
+    /// How many connections to the control socket are open.
+    pub(crate) fn control_connections(&self) -> usize {
+        let path = self.site().run_dir().join("control.sock");
+        let path = path.display().to_string();
+        // The server's ends carry the path of the listener; 03 is connected (proc(5), /proc/net/unix).
+        let table = std::fs::read_to_string("/proc/net/unix").expect("proc(5)");
+        table
+            .lines()
+            .filter(|line| line.ends_with(&path))
+            .filter(|line| line.split_whitespace().nth(5) == Some("03"))
+            .count()
+    }
+
     /// Waits until the status shows what is expected, and returns that status.
     #[track_caller]
     pub(crate) fn wait_until(&self, what: &str, condition: impl Fn(&Status) -> bool) -> Status {

@@ -163,10 +163,10 @@ fn a_follower_sees_what_comes_until_paster_ends() {
     let mut paster = Site::new().actor("home", "/").serve();
     let follower = paster.command_in_background(&["events", "-f", "--json", "-n", "100"]);
     let of_new_ones = paster.command_in_background(&["events", "-f", "-n", "0"]);
-    paster.wait_for("they have connected", || connections(&paster) == 2);
+    paster.wait_for("they have connected", || paster.control_connections() == 2);
     paster.command(&["restart"]).succeeded();
     paster.command(&["upgrade"]).succeeded();
-    paster.wait_for("they have come back", || connections(&paster) == 2);
+    paster.wait_for("they have come back", || paster.control_connections() == 2);
     paster.command(&["stop"]).succeeded();
     assert!(paster.wait_for_end().success());
     let new_ones = of_new_ones.join().expect("it does not panic").succeeded();
@@ -191,19 +191,6 @@ fn a_follower_sees_what_comes_until_paster_ends() {
             "worker_stopped",
         ],
     );
-}
-
-/// How many connections to the control socket are open.
-fn connections(paster: &Paster) -> usize {
-    let path = paster.site().run_dir().join("control.sock");
-    let path = path.display().to_string();
-    // The server's ends carry the path of the listener; 03 is connected (proc(5), /proc/net/unix).
-    let table = std::fs::read_to_string("/proc/net/unix").expect("proc(5)");
-    table
-        .lines()
-        .filter(|line| line.ends_with(&path))
-        .filter(|line| line.split_whitespace().nth(5) == Some("03"))
-        .count()
 }
 
 #[test]

@@ -295,6 +295,7 @@ fn who_leaves_early_is_forgotten() {
         .option("home", "boot = 600")
         .serve_unready();
     for words in [["wait", "home"], ["restart", "home"]] {
+        paster.wait_for("nobody asks", || paster.control_connections() == 0);
         let mut child = Command::new(env!("CARGO_BIN_EXE_paster"))
             .arg(words[0])
             .arg(paster.site().config())
@@ -304,9 +305,10 @@ fn who_leaves_early_is_forgotten() {
             .stderr(Stdio::null())
             .spawn()
             .expect("paster was built");
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        paster.wait_for("it has asked", || paster.control_connections() == 1);
         child.kill().expect("our own child");
         child.wait().expect("our own child");
+        paster.wait_for("it is forgotten", || paster.control_connections() == 0);
     }
     assert!(!paster.status().app("home").is_ready());
 }
