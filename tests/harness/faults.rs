@@ -36,10 +36,12 @@ pub(crate) enum Calls {
     Wait,
     /// write(2) to standard output and error.
     Log,
+    /// getaddrinfo(3), which then waits until there are no faults.
+    Lookup,
 }
 
 impl Calls {
-    pub(crate) const ALL: [Calls; 14] = [
+    pub(crate) const ALL: [Calls; 15] = [
         Calls::Fork,
         Calls::Exec,
         Calls::Thread,
@@ -54,6 +56,7 @@ impl Calls {
         Calls::Epoll,
         Calls::Wait,
         Calls::Log,
+        Calls::Lookup,
     ];
 }
 

@@ -551,3 +551,36 @@ fn a_proxy_that_cannot_start_is_started_again_until_it_can() {
     );
     torment.holds_nothing_more();
 }
+
+/// A name to listen on that no server answers for.
+#[test]
+fn a_name_that_is_looked_up_for_long_holds_up_nobody() {
+    let site = Site::new().actor("home", "/").listen_as_configured();
+    let (faults, site) = Faults::prepare(site);
+    let mut paster = site.serve();
+    for part in ["cannot listen on other.example:", "nothing was changed"] {
+        paster.expect_log(part);
+    }
+    faults.begin(Plan {
+        role: Role::Supervisor,
+        calls: &[Calls::Lookup],
+        percent: 100,
+        seed: 1,
+    });
+    paster.edit(|site| {
+        let text = site.text();
+        site.ini(&text.replace("host = 127.0.0.1", "host = other.example"))
+    });
+    let reload = paster.command_in_background(&["reload"]);
+    paster.wait_for("the name is looked up", || faults.hit(Calls::Lookup));
+    paster.command(&["restart", "home"]).succeeded();
+    assert_eq!(paster.status().app("home").generation, 2);
+    assert!(!reload.is_finished());
+    faults.end();
+    let reload = reload.join().expect("it does not panic");
+    assert_eq!(reload.code, Some(1), "{reload:#?}");
+    assert!(
+        reload.stderr.contains("cannot listen on other.example:"),
+        "{reload:#?}"
+    );
+}

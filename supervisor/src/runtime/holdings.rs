@@ -10,7 +10,7 @@ use crate::manager::Inherited;
 use crate::plan::identity::{self, System};
 use crate::plan::spec::{Plan, User};
 use crate::supervise::access_log;
-use crate::supervise::bind::{Binder, Bound, Keeping, equip};
+use crate::supervise::bind::{Binder, Bound, Hosts, Keeping, equip};
 use crate::supervise::driver::FrozenDriver;
 use crate::supervise::upgrade::{Descriptors, State};
 use crate::sys;
@@ -55,7 +55,9 @@ impl Holdings {
         let mut listeners = Vec::new();
         let mut binder = serve.binder;
         for endpoint in &plan.listen {
-            let bound = binder.bind(&endpoint.listen).map_err(ServeError::Setup)?;
+            let bound = binder
+                .bind(&endpoint.listen, &Hosts::default())
+                .map_err(ServeError::Setup)?;
             listeners.extend(bound);
         }
         if let Some(user) = &serve.identity {

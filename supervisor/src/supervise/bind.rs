@@ -15,11 +15,41 @@ use crate::supervise::upgrade::Descriptors;
 use bound::{tcp_info, unix_info};
 use serde::{Deserialize, Serialize};
 use socket::{bind_unix, explain, tcp_socket};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::RawFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+
+/// The addresses of hosts that are to be listened on, asked for where one may wait: a server of names may be silent.
+#[derive(Debug, Default)]
+pub struct Hosts(BTreeMap<(String, u16), Result<Vec<SocketAddr>, String>>);
+
+impl Hosts {
+    /// Asks for all of them, and waits for the answers.
+    pub fn look_up<'a>(listens: impl Iterator<Item = &'a Listen>) -> Hosts {
+        let hosts = listens.filter_map(|listen| match listen {
+            Listen::Tcp { host, port } => Some(((host.clone(), *port), addresses(host, *port))),
+            Listen::Unix { .. } | Listen::Passed { .. } => None,
+        });
+        Hosts(hosts.collect())
+    }
+
+    /// Of one that was not asked for, too.
+    fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+        let known = self.0.get(&(host.to_owned(), port));
+        known.cloned().unwrap_or_else(|| addresses(host, port))
+    }
+}
+
+/// Each once.
+fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let found = (host, port).to_socket_addrs();
+    let found: BTreeSet<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
+    Ok(found.into_iter().collect())
+}
 
 /// Makes listeners of addresses.
 #[derive(Debug, Default)]
@@ -82,9 +112,9 @@ impl Binder {
     ///
     /// # Errors
     /// A text that says what is wrong and what to do.
-    pub fn bind(&mut self, listen: &Listen) -> Result<Vec<Bound>, String> {
+    pub fn bind(&mut self, listen: &Listen, hosts: &Hosts) -> Result<Vec<Bound>, String> {
         match listen {
-            Listen::Tcp { host, port } => self.bind_tcp(listen, host, *port),
+            Listen::Tcp { host, port } => self.bind_tcp(listen, (host, *port), hosts),
             Listen::Unix { path, mode } => match self.passed_at(listen, path)? {
                 Some(bound) => Ok(vec![bound]),
                 None => bind_unix(listen, path, *mode).map(|bound| vec![bound]),
@@ -108,19 +138,21 @@ impl Binder {
             .collect()
     }
 
-    fn bind_tcp(&mut self, listen: &Listen, host: &str, port: u16) -> Result<Vec<Bound>, String> {
+    fn bind_tcp(
+        &mut self,
+        listen: &Listen,
+        (host, port): (&str, u16),
+        hosts: &Hosts,
+    ) -> Result<Vec<Bound>, String> {
         let shown = if host.contains(':') {
             format!("[{host}]:{port}")
         } else {
             format!("{host}:{port}")
         };
+        let addresses = hosts
+            .addresses(host, port)
+            .map_err(|error| format!("cannot listen on {shown}: {error}"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let mut addresses: Vec<SocketAddr> = (host, port)
-            .to_socket_addrs()
-            .map_err(|error| format!("cannot listen on {shown}: {error}"))?
-            .collect();
-        addresses.sort();
-        addresses.dedup();
         let mut bound: Vec<Bound> = Vec::new();
         let mut unusable = None;
         for mut address in addresses {

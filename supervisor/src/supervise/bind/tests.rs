@@ -1,7 +1,7 @@
 use super::*;
 
 fn bind(listen: &Listen) -> Result<Vec<Bound>, String> {
-    Binder::default().bind(listen)
+    Binder::default().bind(listen, &Hosts::default())
 }
 
 fn tcp(host: &str, port: u16) -> Listen {
@@ -32,16 +32,22 @@ fn a_passed_socket_is_taken_by_its_address_and_keeps_the_name_of_the_host() {
         passed("c", "[::]:83", false),
     ];
     let mut binder = Binder::new(sockets);
-    let one = binder.bind(&tcp("localhost", 81)).expect("passed");
+    let one = binder
+        .bind(&tcp("localhost", 81), &Hosts::default())
+        .expect("passed");
     assert_eq!(one[0].info.server_name, "localhost");
     assert_eq!(one[0].keeping, Keeping::Passed);
-    let two = binder.bind(&tcp("0.0.0.0", 82)).expect("passed");
+    let two = binder
+        .bind(&tcp("0.0.0.0", 82), &Hosts::default())
+        .expect("passed");
     assert_eq!(two[0].keeping, Keeping::Stored("paster.b".to_owned()));
     assert_eq!(two[0].info.address, "[::]:82");
     let bound: Vec<Bound> = one.into_iter().chain(two).collect();
     let unused = binder.unused(&bound);
     assert_eq!(unused, [("c".to_owned(), "[::]:83".to_owned())]);
-    let again = binder.bind(&tcp("127.0.0.1", 81)).expect("it stays ours");
+    let again = binder
+        .bind(&tcp("127.0.0.1", 81), &Hosts::default())
+        .expect("it stays ours");
     assert_eq!(again[0].keeping, Keeping::Passed);
 }
 
@@ -64,8 +70,16 @@ fn all_sockets_of_a_name_are_taken_and_a_wrong_name_is_explained() {
     let name = |name: &str| Listen::Passed {
         name: name.to_owned(),
     };
-    assert_eq!(binder.bind(&name("http")).expect("passed").len(), 2);
-    let error = binder.bind(&name("htpp")).expect_err("no such name");
+    assert_eq!(
+        binder
+            .bind(&name("http"), &Hosts::default())
+            .expect("passed")
+            .len(),
+        2
+    );
+    let error = binder
+        .bind(&name("htpp"), &Hosts::default())
+        .expect_err("no such name");
     assert!(error.contains("passed were http, http, other"), "{error}");
 }
 

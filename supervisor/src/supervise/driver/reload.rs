@@ -13,13 +13,13 @@ use crate::logs;
 use crate::plan::diff::{self, Changes};
 use crate::plan::spec::{AppSpec, Endpoint, Listen, Plan};
 use crate::supervise::access_log;
-use crate::supervise::bind::{Bound, equip};
+use crate::supervise::bind::{Bound, Hosts, equip};
 use crate::supervise::machine::Event;
 use std::time::SystemTime;
 use tokio::sync::oneshot;
 
-/// A configuration that was read again, and whose log files can be written.
-pub(super) type Replanned = Result<Plan, Vec<Problem>>;
+/// A configuration that was read again, and whose log files can be written; with the addresses of what is new in it to listen on.
+pub(super) type Replanned = Result<(Plan, Hosts), Vec<Problem>>;
 
 /// Who waits for which reading. A signal reloads without anybody who waits.
 #[derive(Default)]
@@ -66,10 +66,14 @@ impl Driver {
         };
         self.reload_began();
         let (replan, plans) = (self.replan.clone(), self.plans.0.clone());
+        let known = self.listeners.iter().map(|bound| bound.listen.clone());
+        let known: Vec<Listen> = known.collect();
         tokio::task::spawn_blocking(move || {
             let plan = replan().and_then(|plan| {
                 logs::check(&plan).map_err(|error| vec![setup_problem(&error)])?;
-                Ok(plan)
+                let wanted = plan.listen.iter().map(|endpoint| &endpoint.listen);
+                let hosts = Hosts::look_up(wanted.filter(|listen| !known.contains(listen)));
+                Ok((plan, hosts))
             });
             let _ = plans.blocking_send(plan);
         });
@@ -87,7 +91,7 @@ impl Driver {
             }
             return;
         }
-        match plan.and_then(|plan| Ok((self.prepare(&plan)?, plan))) {
+        match plan.and_then(|(plan, hosts)| Ok((self.prepare(&plan, &hosts)?, plan))) {
             Ok((listeners, plan)) => {
                 let known = &self.plan.warnings;
                 for warning in plan.warnings.iter().filter(|one| !known.contains(one)) {
@@ -118,11 +122,11 @@ impl Driver {
     }
 
     /// Does what a new plan needs and what may fail, before anything is touched: its new listeners.
-    fn prepare(&mut self, plan: &Plan) -> Result<Vec<Bound>, Vec<Problem>> {
+    fn prepare(&mut self, plan: &Plan, hosts: &Hosts) -> Result<Vec<Bound>, Vec<Problem>> {
         let mut listeners = Vec::new();
         for Endpoint { listen, .. } in &plan.listen {
             if !self.listeners.iter().any(|bound| bound.listen == *listen) {
-                let bound = self.surroundings.binder.bind(listen);
+                let bound = self.surroundings.binder.bind(listen, hosts);
                 let bound = bound.map_err(|error| vec![setup_problem(&error)])?;
                 listeners.extend(bound);
             }
