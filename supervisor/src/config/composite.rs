@@ -79,63 +79,14 @@ impl Resolver<'_> {
         depth: usize,
     ) -> Result<Result<Routes, Problems>, Problems> {
         let mut problems = reserved(&options);
-        let not_found = options
-            .shift_remove("not_found_app")
-            .or_else(|| inherited(&context.globals.borrow()));
-        let mut not_found_app = None;
-        if let Some(not_found) = not_found.filter(|setting| !setting.value.is_empty()) {
-            match self.member(
-                &context.loader,
-                Kind::App,
-                Some(&not_found.value),
-                Some(&context.globals),
-                &not_found.site,
-            ) {
-                Ok(app) => not_found_app = Some((not_found.value, Box::new(app))),
-                Err(more) => problems.extend(more),
-            }
-        }
+        let not_found_app = self.not_found(context, &mut options, &mut problems);
         let mut routes: Vec<(Key, Route)> = Vec::new();
         for (text, setting) in options {
-            let address = match urlmap_key::address(&text) {
-                Ok(address) => address,
-                Err(error) => {
-                    problems.push(route_problem(error, &setting.site));
-                    continue;
-                }
-            };
-            let app = self.member(
-                &context.loader,
-                Kind::App,
-                Some(&setting.value),
-                Some(&context.globals),
-                &setting.site,
-            );
-            let app = app.map_err(|more| problems.extend(more)).ok();
-            let key = match urlmap_key::normalize(&address) {
-                Ok(key) => key,
-                Err(error) => {
-                    problems.push(route_problem(error, &setting.site));
-                    continue;
-                }
-            };
-            self.warn_upper_case(&key, &setting.site);
-            let Some(app) = app else { continue };
-            if routes.iter().any(|(other, _)| other.incomparable(&key)) {
-                let message = format!(
-                    "`{text}` has an empty domain, and another route has the same path without one"
-                );
-                problems.push(setting.site.mark(Problem::new("TypeError", message)));
+            let route = self.route(context, (&text, setting), &routes, &mut problems);
+            if let Some((key, route)) = route {
+                routes.retain(|(other, _)| *other != key);
+                routes.push((key, route));
             }
-            routes.retain(|(other, _)| *other != key);
-            let route = Route {
-                domain: key.domain.clone(),
-                prefix: key.prefix.clone(),
-                name: setting.value,
-                app: Box::new(app),
-                line: setting.site.line,
-            };
-            routes.push((key, route));
         }
         routes.sort_by(|(a, _), (b, _)| a.compare(b));
         let mut members = Routes {
@@ -152,6 +103,68 @@ impl Resolver<'_> {
         } else {
             Err(problems)
         })
+    }
+
+    /// What answers where no route matches, if that is said.
+    fn not_found(
+        &mut self,
+        context: &Context,
+        options: &mut Options,
+        problems: &mut Problems,
+    ) -> Option<(String, Box<Context>)> {
+        let said = options
+            .shift_remove("not_found_app")
+            .or_else(|| inherited(&context.globals.borrow()));
+        let said = said.filter(|setting| !setting.value.is_empty())?;
+        let app = self.member(
+            &context.loader,
+            Kind::App,
+            Some(&said.value),
+            Some(&context.globals),
+            &said.site,
+        );
+        let app = app.map_err(|more| problems.extend(more)).ok()?;
+        Some((said.value, Box::new(app)))
+    }
+
+    /// One option of a urlmap; `known` are the routes before it.
+    fn route(
+        &mut self,
+        context: &Context,
+        (text, setting): (&str, Setting),
+        known: &[(Key, Route)],
+        problems: &mut Problems,
+    ) -> Option<(Key, Route)> {
+        let address = urlmap_key::address(text)
+            .map_err(|error| problems.push(route_problem(error, &setting.site)))
+            .ok()?;
+        let app = self.member(
+            &context.loader,
+            Kind::App,
+            Some(&setting.value),
+            Some(&context.globals),
+            &setting.site,
+        );
+        let app = app.map_err(|more| problems.extend(more)).ok();
+        let key = urlmap_key::normalize(&address)
+            .map_err(|error| problems.push(route_problem(error, &setting.site)))
+            .ok()?;
+        self.warn_upper_case(&key, &setting.site);
+        let app = app?;
+        if known.iter().any(|(other, _)| other.incomparable(&key)) {
+            let message = format!(
+                "`{text}` has an empty domain, and another route has the same path without one"
+            );
+            problems.push(setting.site.mark(Problem::new("TypeError", message)));
+        }
+        let route = Route {
+            domain: key.domain.clone(),
+            prefix: key.prefix.clone(),
+            name: setting.value,
+            app: Box::new(app),
+            line: setting.site.line,
+        };
+        Some((key, route))
     }
 
     fn cascade(
