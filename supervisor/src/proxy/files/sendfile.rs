@@ -16,6 +16,7 @@ use crate::proxy::record::Record;
 use crate::proxy::request::Conversation;
 use crate::proxy::snapshot::App;
 use crate::proxy::thread::Thread;
+use crate::proxy::upstream::Lease;
 use crate::proxy::worker::{AnswerBody, Part, WorkerConnection};
 use crate::proxy::{clock, limits};
 use crate::router::message::Sendfile;
@@ -86,7 +87,25 @@ pub(in crate::proxy) async fn send(
         body,
         lease,
     } = answer;
-    // What the app has to say besides is not for anybody.
+    free(thread, body, lease).await;
+    strip_response(&mut head.headers, seen);
+    let named = name(&mut head.headers);
+    let mut response = Response::new(());
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    let has_body = !matches!(
+        head.status,
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    let chosen = match named.filter(|_| has_body) {
+        Some(named) => Some(choose(thread, app, &named, &mut response, client, &asked).await?),
+        None => None,
+    };
+    Ok(finish(conversation, app, (response, chosen), asked, record))
+}
+
+/// What the app has to say besides is not for anybody; then the worker is free.
+async fn free(thread: &Rc<Thread>, body: AnswerBody, lease: Lease) {
     let ended = body.has_ended();
     let worker = Rc::clone(thread);
     let rest = async move {
@@ -99,55 +118,47 @@ pub(in crate::proxy) async fn send(
         true => rest.await,
         false => drop(tokio::task::spawn_local(rest)),
     }
-    strip_response(&mut head.headers, seen);
-    let named = name(&mut head.headers);
-    let mut response = Response::new(());
-    *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers;
-    let has_body = !matches!(
-        head.status,
-        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-    );
-    let answer = match named {
-        Some(named) if has_body => {
-            let place = place(thread, &app.spec.sendfile, &named).inspect_err(|_| {
-                if thread.disk.may_complain() {
-                    let file = named.to_string();
-                    tracing::warn!(
-                        file,
-                        path = asked.path(),
-                        "an app names a file that is in no directory of its `sendfile`"
-                    );
-                }
-            })?;
-            let root = directory(thread, &place.directory).await?;
-            if root.was_replaced() {
-                // The app means what is there now.
-                return Err(ProxyError::FileUnavailable);
-            }
-            match find(thread, &root, place.below, Accepted::default(), HINT).await {
-                Ok(Found::File(opened)) => {
-                    let share = with(&opened, &mut response, &asked.method, client.conditions)?;
-                    let in_memory = root.in_memory();
-                    // What is compressed by its kind (`.svgz`) gains nothing.
-                    let codings = client.codings.filter(|_| opened.media.coding.is_none());
-                    let chosen = Chosen {
-                        opened,
-                        share,
-                        in_memory,
-                        codings,
-                    };
-                    (response, Some(chosen))
-                }
-                Ok(Found::Directory) => return Err(ProxyError::NotFound),
-                // It is not the client who was wrong.
-                Err(ProxyError::FileForbidden) => return Err(ProxyError::BadAnswer),
-                Err(error) => return Err(error),
-            }
+}
+
+/// The file, and what of it is sent; `response` gets the fields that go with it.
+async fn choose(
+    thread: &Thread,
+    app: &App,
+    named: &Named,
+    response: &mut Response<()>,
+    client: Client<'_>,
+    asked: &Asked,
+) -> Result<Chosen, ProxyError> {
+    let place = place(thread, &app.spec.sendfile, named).inspect_err(|_| {
+        if thread.disk.may_complain() {
+            let file = named.to_string();
+            tracing::warn!(
+                file,
+                path = asked.path(),
+                "an app names a file that is in no directory of its `sendfile`"
+            );
         }
-        _ => (response, None),
+    })?;
+    let root = directory(thread, &place.directory).await?;
+    if root.was_replaced() {
+        // The app means what is there now.
+        return Err(ProxyError::FileUnavailable);
+    }
+    let opened = match find(thread, &root, place.below, Accepted::default(), HINT).await {
+        Ok(Found::File(opened)) => opened,
+        Ok(Found::Directory) => return Err(ProxyError::NotFound),
+        // It is not the client who was wrong.
+        Err(ProxyError::FileForbidden) => return Err(ProxyError::BadAnswer),
+        Err(error) => return Err(error),
     };
-    Ok(finish(conversation, app, answer, asked, record))
+    let share = with(&opened, response, &asked.method, client.conditions)?;
+    Ok(Chosen {
+        share,
+        in_memory: root.in_memory(),
+        // What is compressed by its kind (`.svgz`) gains nothing.
+        codings: client.codings.filter(|_| opened.media.coding.is_none()),
+        opened,
+    })
 }
 
 /// Reads to the end, if that is near. The connection can carry another request then.
