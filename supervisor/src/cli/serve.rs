@@ -14,6 +14,7 @@ use crate::manager::{self, Inherited, Passed};
 use crate::plan::address;
 use crate::plan::build::{self, PlanRequest};
 use crate::plan::identity::{self, System};
+use crate::plan::listen::named_twice;
 use crate::plan::spec::{Endpoint, Listen, Plan};
 use crate::runtime::{self, Background, Serve, ServeError};
 use crate::supervise::bind::Binder;
@@ -104,6 +105,9 @@ impl<'a> Given<'a> {
         for address in &args.listen {
             let parsed = address::listen(address);
             listen.push(parsed.map_err(|error| format!("--listen {address}: {error}"))?);
+        }
+        if let Some(address) = named_twice(&listen) {
+            return Err(format!("--listen {address} is given twice"));
         }
         let identity = identity::identity(args.user.as_deref(), args.group.as_deref(), &System)
             .map_err(|refusal| {

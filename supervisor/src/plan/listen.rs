@@ -2,6 +2,8 @@
 
 mod addresses;
 
+pub use addresses::named_twice;
+
 use super::address::join;
 use super::keys::Wrong;
 use super::networks::networks;

@@ -92,14 +92,33 @@ impl Reader<'_> {
 
 /// Addresses between `separators`.
 fn several(text: &str, separators: fn(char) -> bool, default: u16) -> Result<Vec<Listen>, Wrong> {
-    let addresses: Vec<Vec<Listen>> = each_line(text, |line| {
+    let listens: Vec<Vec<Listen>> = each_line(text, |line| {
         line.split(separators)
             .map(str::trim)
             .filter(|item| !item.is_empty())
             .map(|item| tcp(item, default))
             .collect()
     })?;
-    Ok(addresses.concat())
+    Ok(each_once(listens.concat())?)
+}
+
+fn each_once(listens: Vec<Listen>) -> Result<Vec<Listen>, String> {
+    match named_twice(&listens) {
+        Some(listen) => Err(format!(
+            "expected each address once, {listen} is there twice"
+        )),
+        None => Ok(listens),
+    }
+}
+
+/// An address on which somebody would listen already: we. Port 0 is another one each time.
+pub fn named_twice(listens: &[Listen]) -> Option<&Listen> {
+    let mut own = listens.iter().enumerate();
+    let twice = own.find(|(at, listen)| match listen {
+        Listen::Tcp { port: 0, .. } | Listen::Passed { .. } => false,
+        Listen::Tcp { .. } | Listen::Unix { .. } => listens[..*at].contains(listen),
+    });
+    twice.map(|(_, listen)| listen)
 }
 
 /// `host:port`, or `fd:NAME`.
@@ -123,19 +142,18 @@ fn bind(text: &str, default: u16, here: &Path) -> Result<Vec<Listen>, String> {
         .split(',')
         .map(str::trim)
         .filter(|item| !item.is_empty());
-    let listen: Result<Vec<Listen>, String> = items
-        .map(|item| match item.strip_prefix("unix:") {
-            Some(path) => {
-                let path = path.strip_prefix("//").unwrap_or(path);
-                Ok(Listen::Unix {
-                    path: unix_path(path, here)?,
-                    mode: GUNICORN_MODE,
-                })
-            }
-            None => tcp(item.strip_prefix("tcp://").unwrap_or(item), default),
-        })
-        .collect();
-    listen.and_then(|listen| {
+    let listen = items.map(|item| match item.strip_prefix("unix:") {
+        Some(path) => {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            Ok(Listen::Unix {
+                path: unix_path(path, here)?,
+                mode: GUNICORN_MODE,
+            })
+        }
+        None => tcp(item.strip_prefix("tcp://").unwrap_or(item), default),
+    });
+    let listen = listen.collect::<Result<Vec<Listen>, String>>()?;
+    each_once(listen).and_then(|listen| {
         if listen.is_empty() {
             Err("expected an address such as `127.0.0.1:8000`".to_owned())
         } else {

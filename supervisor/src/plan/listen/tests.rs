@@ -78,6 +78,21 @@ fn waitress_listens_on_a_list() {
 }
 
 #[test]
+fn no_address_is_named_twice() {
+    for (target, option) in [
+        (WAITRESS, ("listen", "*:80 localhost:81 0.0.0.0:80")),
+        (GUNICORN, ("bind", "0.0.0.0:80, unix:s, 0.0.0.0:80")),
+    ] {
+        let problems = read(target, &[option]).expect_err("there is one socket");
+        let message = &problems[0].message;
+        assert!(message.contains("0.0.0.0:80 is there twice"), "{message}");
+        assert_eq!(problems.len(), 1);
+    }
+    let any = addresses(WAITRESS, &[("listen", "localhost:0 localhost:0")]);
+    assert_eq!(any, [tcp("localhost", 0), tcp("localhost", 0)]);
+}
+
+#[test]
 fn passed_sockets_have_names() {
     let passed = [Listen::Passed {
         name: "http".to_owned(),
