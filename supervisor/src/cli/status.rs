@@ -3,7 +3,8 @@
 use super::args::StatusArgs;
 use super::exit::Exit;
 use super::problems::printable;
-use super::{check, output, remote};
+use super::table::headed;
+use super::{check, output, remote, units};
 use crate::control::protocol::{Answer, AppStatus, Command, Status, WorkerStatus};
 use std::fmt::Write;
 
@@ -33,32 +34,30 @@ fn render(status: &Status) -> String {
         &status.urls
     };
     let mut text = format!(
-        "paster {} (pid {}, proxy {proxy}) serves {} on {}, up {:.0}s\n{}",
+        "paster {} (pid {}, proxy {proxy}) serves {} on {}, up {}\n{}",
         status.version,
         status.pid,
         status.config,
         listen.join(" "),
-        status.uptime_s,
+        units::age(status.uptime_s),
         table(&status.apps)
     );
     status.apps.iter().for_each(|app| notes(&mut text, app));
     printable(&text)
 }
 
-fn table(apps: &[AppStatus]) -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header([
+fn table(apps: &[AppStatus]) -> String {
+    let head = [
         "APP", "STATE", "MOUNTS", "GEN", "WORKERS", "RESTARTS", "REQUESTS", "QUEUED",
-    ]);
-    for app in apps {
+    ];
+    let rows = apps.iter().map(|app| {
         let workers: Vec<String> = app.workers.iter().map(worker).collect();
         let scale = if app.max_processes > app.processes {
             format!(" ({} of up to {})", app.processes, app.max_processes)
         } else {
             String::new()
         };
-        table.add_row([
+        [
             app.name.clone(),
             shown_state(app),
             app.mounts.join(" "),
@@ -67,9 +66,9 @@ fn table(apps: &[AppStatus]) -> comfy_table::Table {
             app.restarts.to_string(),
             app.requests.to_string(),
             app.queued.to_string(),
-        ]);
-    }
-    table
+        ]
+    });
+    headed(head, 5, rows)
 }
 
 /// `21137 16 MB`; one that is not ready with its state instead of its memory.

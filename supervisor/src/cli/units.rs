@@ -21,6 +21,18 @@ pub(crate) fn time(millis: Option<f64>) -> String {
     }
 }
 
+/// How long something has been there, in its two greatest units.
+pub(crate) fn age(seconds: f64) -> String {
+    let seconds = seconds as u64;
+    let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, _, _) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
+
 /// As many as tell something.
 fn three_digits(value: f64, may_have_a_part: bool) -> String {
     match value {
@@ -45,5 +57,11 @@ mod tests {
         assert_eq!(time(Some(0.125)), "0.12 ms");
         assert_eq!(time(Some(12.34)), "12.3 ms");
         assert_eq!(time(Some(1_500.0)), "1.50 s");
+    }
+
+    #[test]
+    fn times_are_short() {
+        let times = [0.9, 61.0, 3600.0, 90_000.0].map(age);
+        assert_eq!(times, ["0s", "1m 1s", "1h 0m", "1d 1h"]);
     }
 }
