@@ -138,6 +138,11 @@ impl Front {
         self.heard.messages.lock().unwrap().iter().any(is_it)
     }
 
+    /// What was said before counts no more.
+    pub(crate) fn forget(&self) {
+        self.heard.messages.lock().unwrap().clear();
+    }
+
     /// The supervisor dies.
     pub(crate) fn hang_up(&mut self) {
         let control = self.control.take().unwrap();
@@ -153,6 +158,12 @@ impl Front {
             assert!(Instant::now() < deadline, "the proxy did not exit");
             std::thread::yield_now();
         }
+    }
+
+    /// How many are open.
+    pub(crate) fn descriptors(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        open.count()
     }
 
     /// Open files that have no name (any more).

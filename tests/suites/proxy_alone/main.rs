@@ -10,5 +10,6 @@ mod conformance;
 mod deadly;
 mod failures;
 mod front;
+mod hostile;
 mod lifecycle;
 mod streaming;
