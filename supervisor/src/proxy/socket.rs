@@ -166,6 +166,10 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // The kernel is done sooner with send(2) than with writev(2), and one buffer is what there is mostly.
+        if let [only] = data {
+            return self.poll_write(cx, only);
+        }
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_write_vectored(cx, data),
             Self::Unix(s) => Pin::new(s).poll_write_vectored(cx, data),

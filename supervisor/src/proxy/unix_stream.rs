@@ -5,6 +5,7 @@
 //! each request, for nothing. So it is watched for writing from the first write that has to wait.
 
 use crate::sys::net;
+use rustix::net::{SendFlags, send};
 use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -119,7 +120,7 @@ impl AsyncWrite for UnixStream {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.get_mut()
-            .poll_when_writable(cx, |mut stream| stream.write(data))
+            .poll_when_writable(cx, |stream| Ok(send(stream, data, SendFlags::NOSIGNAL)?))
     }
 
     fn poll_write_vectored(
